@@ -24,6 +24,9 @@ type Grant struct {
 	AMR       []string
 	ACR       string
 	CreatedAt time.Time
+	// TokenLifetime is the longest life of a token that names it: so long its
+	// revocation must be remembered.
+	TokenLifetime time.Duration
 
 	// The code. CodeChallenge is S256 (there is no other method); it may be
 	// empty only with NonceInsteadOfPKCE, the client's audited exception.
@@ -79,7 +82,6 @@ type Rotation struct {
 // A Rotated is the outcome of a rotation.
 type Rotated struct {
 	Grant *Grant
-	User  *User
 	// Successor is the index in Rotation.Successors of the one that is stored;
 	// -1 where the stored one is among none of them (the key that derived it is gone).
 	Successor int
@@ -104,7 +106,7 @@ type Grants interface {
 	// grant's, the code is spent and the grant revoked all the same:
 	// ErrMismatch. A code already spent revokes the grant too: ErrReused.
 	// ErrExpired and ErrNotFound (unknown, or not alive) change nothing that lives.
-	Redeem(ctx context.Context, r Redemption) (*Grant, *User, error)
+	Redeem(ctx context.Context, r Redemption) (*Grant, error)
 	// Rotate replaces a refresh token. Within the grace the token just replaced
 	// is answered as the first time; after it, or two generations late, the
 	// grant is revoked: ErrReused. Another client's: ErrMismatch, and nothing

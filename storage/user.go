@@ -124,8 +124,8 @@ type Credentials interface {
 
 // A GuessPolicy says how guesses under one key are slowed down.
 type GuessPolicy struct {
-	Free int           // so many failures in a row cost nothing
-	Base time.Duration // the wait after the next one; it doubles with each
+	Free int           // so many tries in a row come without a wait
+	Base time.Duration // the wait before the next one; it doubles with each
 	Cap  time.Duration // the longest wait
 	Max  int           // after so many in a row, no more until Forgive; 0: no such end
 	// Forget: a key with no failure for so long starts anew (Max is not forgotten).

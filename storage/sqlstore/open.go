@@ -1,25 +1,32 @@
 // Package sqlstore is the storage contract over database/sql, for SQLite and
 // PostgreSQL. Queries are written once, in the subset that both take, beside
-// the method that runs them; the dialects differ only in this file.
+// the method that runs them; the dialects differ only in sqlite.go and
+// postgres.go.
 package sqlstore
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"gatehouse/storage"
 )
 
 var (
 	// ErrMissing: there is no database here, and this command does not make one.
-	ErrMissing = errors.New("there is no database here")
+	ErrMissing = errors.New("there is no database")
 	// ErrInUse: a running serve holds the database.
-	ErrInUse = errors.New("a running gatehouse holds this database")
+	ErrInUse = errors.New("another gatehouse is using the database")
+	// ErrModes: others than the owner may read the file.
+	ErrModes = errors.New("file is open to others")
 	// ErrBehind: migrations are pending.
-	ErrBehind = errors.New("the schema is behind this version")
+	ErrBehind = errors.New("the schema is older than this program")
 	// ErrAhead: the schema is newer than this program.
 	ErrAhead = errors.New("the schema is newer than this program")
+	// ErrUnreachable: the database does not answer, or does not let us in.
+	ErrUnreachable = errors.New("the database cannot be reached")
 )
 
 // Options say how a database is opened.
@@ -33,42 +40,99 @@ type Options struct {
 	Exclusive bool
 	// Migrate applies pending migrations; without it they are ErrBehind.
 	Migrate bool
-	// AllowPending opens a database whose schema is behind (migrate status).
-	AllowPending bool
-	Log          *slog.Logger
+	// AnySchema opens a database whose schema is behind, or ahead (migrate status, reset).
+	AnySchema bool
+	// MinConns and MaxConns bound the pool on PostgreSQL; defaults 5 and 20.
+	MinConns, MaxConns int32
+	Log                *slog.Logger
 }
 
 // A DB is an open database.
-type DB struct{}
-
-// Open opens the database of o and checks its schema.
-func Open(ctx context.Context, o Options) (*DB, error) { panic("stub") }
-
-// Store returns the cabinet.
-func (db *DB) Store() *storage.Store { panic("stub") }
-
-// Limits counts rates in SQL.
-func (db *DB) Limits() storage.Limits { panic("stub") }
-
-// Ping asks the database for a sign of life that a write needs too.
-func (db *DB) Ping(ctx context.Context) error { panic("stub") }
-
-// Sweep removes what is over, in bounded batches, until ctx ends.
-func (db *DB) Sweep(ctx context.Context) error { panic("stub") }
-
-// Reset empties the database and applies every migration (development).
-func (db *DB) Reset(ctx context.Context) error { panic("stub") }
-
-// A Migration is one step of the schema.
-type Migration struct {
-	Version   int64
-	Name      string
-	AppliedAt string // RFC 3339, empty while pending
-	Foreign   bool   // applied, and unknown to this program
+type DB struct {
+	// write runs what changes something; on SQLite it is the one write
+	// connection. read runs the rest. On PostgreSQL they are the same pool.
+	write, read *pool
+	dialect     dialect
+	schema      *schema
+	log         *slog.Logger
+	closers     []func() error
 }
 
-// Migrations lists every migration, applied, pending or foreign.
-func (db *DB) Migrations(ctx context.Context) ([]Migration, error) { panic("stub") }
+// A dialect is what the two databases do not say alike.
+type dialect struct {
+	name string
+	// now is the server's clock in microseconds, as an expression.
+	now string
+	// unique reports whether err is a broken unique constraint.
+	unique func(err error) bool
+}
+
+// Open opens the database of o and checks its schema. The errors name the
+// database and what to do.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var db *DB
+	var err error
+	switch scheme, rest, _ := strings.Cut(o.URL, "://"); scheme {
+	case "sqlite":
+		db, err = openSQLite(ctx, rest, o)
+	case "postgres", "postgresql":
+		db, err = openPostgres(ctx, o)
+	default:
+		return nil, fmt.Errorf("database URL must begin with sqlite:// or postgres://")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.schema.settle(ctx, o); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Store returns the cabinet.
+func (db *DB) Store() *storage.Store {
+	return &storage.Store{
+		Clients:     clients{db},
+		Users:       users{db},
+		Credentials: credentials{db},
+		Guesses:     guesses{db},
+		Sessions:    sessions{db},
+		Flows:       flows{db},
+		Consents:    consents{db},
+		Grants:      grants{db},
+		Keys:        signingKeys{db},
+		Events:      events{db},
+		Changes:     changes{db},
+		Setup:       setup{db},
+	}
+}
+
+// Limits counts rates in SQL, by the database server's clock.
+func (db *DB) Limits() storage.Limits { return limits{db} }
+
+// Ping asks the database for a sign of life on the connection that writes.
+func (db *DB) Ping(ctx context.Context) error {
+	var n int64
+	return db.write.row(ctx, `SELECT n FROM changes WHERE kind = $1`, storage.KeysChanged).Scan(&n)
+}
 
 // Close closes the database and gives the lock back.
-func (db *DB) Close() error { panic("stub") }
+func (db *DB) Close() error {
+	var errs []error
+	for _, c := range db.closers {
+		errs = append(errs, c())
+	}
+	db.closers = nil
+	return errors.Join(errs...)
+}
+
+// unique turns a broken unique constraint into the contract's word.
+func (db *DB) unique(err error) error {
+	if err != nil && db.dialect.unique(err) {
+		return storage.ErrExists
+	}
+	return err
+}

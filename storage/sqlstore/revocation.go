@@ -1,0 +1,47 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// clientTokensLive bounds how long a token that names no grant can live:
+// registration accepts no longer access token lifetime.
+const clientTokensLive = 24 * time.Hour
+
+// revokeWhere is the one way a grant ends: it revokes the live grants that
+// condition (of $2 and on) names and enters each in the revocation log, in the
+// caller's transaction, so that no path can forget the log.
+func revokeWhere(ctx context.Context, q runner, now time.Time, condition string, args ...any) error {
+	type ended struct {
+		id   string
+		live time.Duration
+	}
+	all, err := list(ctx, q, func(s scanner) (e ended, err error) {
+		err = s.Scan(&e.id, span{&e.live})
+		return e, err
+	}, `UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND `+condition+` RETURNING id, token_lifetime`,
+		append([]any{ms(now)}, args...)...)
+	if err != nil {
+		return fmt.Errorf("revoke grants: %w", err)
+	}
+	for _, e := range all {
+		if err := enter(ctx, q, "grant", e.id, now, e.live); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter writes one line of the revocation log; it stays until the last token
+// that it concerns has expired.
+func enter(ctx context.Context, q runner, kind, value string, now time.Time, live time.Duration) error {
+	err := q.exec(ctx, `
+		INSERT INTO revocations (kind, value, revoked_at, expires_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (kind, value) DO NOTHING`, kind, value, ms(now), ms(now.Add(live)))
+	if err != nil {
+		return fmt.Errorf("enter revocation: %w", err)
+	}
+	return nil
+}

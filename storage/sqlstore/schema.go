@@ -1,0 +1,251 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"gatehouse/migrations"
+)
+
+// A schema is the migrations of one database.
+type schema struct {
+	db      *sql.DB
+	dialect goose.Dialect
+	log     *slog.Logger
+	name    string // of the database, for messages
+	locked  bool   // the file lock is held already
+	lock    *fileLock
+}
+
+// settle brings the schema up to date where o says so, and refuses it where it
+// is another than this program's.
+func (s *schema) settle(ctx context.Context, o Options) error {
+	have, err := s.version(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version of %s: %w", s.name, err)
+	}
+	want, err := newest()
+	switch {
+	case err != nil:
+		return err
+	case o.AnySchema:
+		return nil
+	case have > want:
+		return fmt.Errorf("%w: %s is at version %d, this program knows %d; run the newer gatehouse", ErrAhead, s.name, have, want)
+	case have == want:
+		return nil
+	case !o.Migrate:
+		return fmt.Errorf("%w: %s is at version %d of %d; run: gatehouse migrate up", ErrBehind, s.name, have, want)
+	}
+	return s.up(ctx)
+}
+
+// up applies what is pending, each step in its own transaction, under a lock.
+func (s *schema) up(ctx context.Context) error {
+	release, err := s.hold()
+	if err != nil {
+		return err
+	}
+	p, err := s.provider()
+	if err != nil {
+		return errors.Join(err, release())
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return errors.Join(fmt.Errorf("migrate %s: %w", s.name, err), release())
+	}
+	return release()
+}
+
+// hold takes the file lock, where there is one and it is not held yet.
+func (s *schema) hold() (release func() error, err error) {
+	if s.lock == nil || s.locked {
+		return func() error { return nil }, nil
+	}
+	if err := s.lock.take(); err != nil {
+		return nil, err
+	}
+	return s.lock.release, nil
+}
+
+func (s *schema) provider() (*goose.Provider, error) {
+	options := []goose.ProviderOption{goose.WithSlog(s.log), goose.WithDisableGlobalRegistry(true)}
+	if s.dialect == goose.DialectPostgres {
+		// Another node migrates: look again each second, for five minutes.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+		if err != nil {
+			return nil, fmt.Errorf("migration lock: %w", err)
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	p, err := goose.NewProvider(s.dialect, s.db, migrations.Files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return p, nil
+}
+
+// version returns the newest migration that was applied, 0 where there is none.
+// It writes nothing, unlike goose's own.
+func (s *schema) version(ctx context.Context) (int64, error) {
+	applied, err := s.applied(ctx)
+	if err != nil || len(applied) == 0 {
+		return 0, err
+	}
+	return applied[len(applied)-1].Version, nil
+}
+
+// applied lists what goose noted, oldest version first.
+func (s *schema) applied(ctx context.Context) ([]Migration, error) {
+	table := `SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`
+	if s.dialect == goose.DialectPostgres {
+		table = `SELECT COUNT(*) FROM pg_tables WHERE tablename = 'goose_db_version' AND schemaname = current_schema()`
+	}
+	var n int
+	if err := s.db.QueryRowContext(ctx, table).Scan(&n); err != nil || n == 0 {
+		return nil, err
+	}
+	rows, err := s.db.QueryContext(ctx, `SELECT version_id, tstamp FROM goose_db_version WHERE is_applied AND version_id > 0 ORDER BY version_id`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Migration
+	for rows.Next() {
+		var m Migration
+		var at any
+		if err := rows.Scan(&m.Version, &at); err != nil {
+			return nil, err
+		}
+		switch at := at.(type) {
+		case time.Time:
+			m.AppliedAt = at.UTC()
+		case string:
+			m.AppliedAt, _ = time.Parse(time.DateTime, at)
+		}
+		all = append(all, m)
+	}
+	return all, rows.Err()
+}
+
+// A Migration is one step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string    // of its file; empty for a foreign one
+	AppliedAt time.Time // zero while pending
+	Foreign   bool      // applied, and unknown to this program
+}
+
+// Migrations lists every migration, applied, pending or foreign, by version.
+func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
+	applied, err := db.schema.applied(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the schema of %s: %w", db.schema.name, err)
+	}
+	known, err := sources()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range applied {
+		i := slices.IndexFunc(known, func(m Migration) bool { return m.Version == a.Version })
+		if i < 0 {
+			a.Foreign = true
+			known = append(known, a)
+			continue
+		}
+		known[i].AppliedAt = a.AppliedAt
+	}
+	slices.SortFunc(known, func(a, b Migration) int { return int(a.Version - b.Version) })
+	return known, nil
+}
+
+// sources lists the migrations of this program.
+func sources() ([]Migration, error) {
+	files, err := migrations.Files.ReadDir(".")
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	var all []Migration
+	for _, f := range files {
+		v, err := goose.NumericComponent(f.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read the migrations: %w", err)
+		}
+		all = append(all, Migration{Version: v, Name: f.Name()})
+	}
+	return all, nil
+}
+
+func newest() (int64, error) {
+	all, err := sources()
+	if err != nil {
+		return 0, err
+	}
+	return all[len(all)-1].Version, nil
+}
+
+// Reset empties the database and applies every migration (development). It
+// needs the lock that a running serve holds.
+func (db *DB) Reset(ctx context.Context) error {
+	release, err := db.schema.hold()
+	if err != nil {
+		return err
+	}
+	err = db.schema.drop(ctx)
+	if err := errors.Join(err, release()); err != nil {
+		return fmt.Errorf("reset %s: %w", db.schema.name, err)
+	}
+	return db.schema.up(ctx)
+}
+
+// drop removes every table, whichever program made it.
+func (s *schema) drop(ctx context.Context) error {
+	if s.dialect == goose.DialectPostgres {
+		_, err := s.db.ExecContext(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+		return err
+	}
+	names, err := s.tables(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// Foreign keys would make the order of dropping matter.
+	if _, err := conn.ExecContext(ctx, `PRAGMA foreign_keys = OFF`); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if _, err := conn.ExecContext(ctx, `DROP TABLE "`+n+`"`); err != nil {
+			return err
+		}
+	}
+	_, err = conn.ExecContext(ctx, `PRAGMA foreign_keys = ON`)
+	return err
+}
+
+func (s *schema) tables(ctx context.Context) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var n string
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		names = append(names, n)
+	}
+	return names, rows.Err()
+}

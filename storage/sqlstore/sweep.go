@@ -1,0 +1,84 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What is over is kept a while, so that a page can say what became of it.
+const (
+	sweepEvery  = time.Minute
+	sweepBatch  = 500
+	keepFlows   = 24 * time.Hour
+	keepBrowser = 400 * 24 * time.Hour
+	keepGuesses = 180 * 24 * time.Hour
+)
+
+// sweeps says what leaves which table: rows whose column is older than keep.
+var sweeps = []struct {
+	table, key, column string
+	keep               time.Duration
+}{
+	{"auth_requests", "id", "expires_at", keepFlows},
+	{"logout_requests", "id", "expires_at", keepFlows},
+	{"sessions", "id", "expires_at", keepFlows},
+	{"grants", "id", "ends_at", 0},
+	{"revocations", "value", "expires_at", time.Minute},
+	{"setup_links", "digest", "expires_at", keepFlows},
+	{"browsers", "browser", "seen_at", keepBrowser},
+	{"guesses", "key", "failed_at", keepGuesses},
+}
+
+// Sweep removes what is over, in bounded batches that no request waits for,
+// until ctx ends.
+func (db *DB) Sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := db.SweepOnce(ctx, now); err != nil && ctx.Err() == nil {
+				db.log.ErrorContext(ctx, "sweep", "error", err)
+			}
+		}
+	}
+}
+
+// SweepOnce removes what is over at now.
+func (db *DB) SweepOnce(ctx context.Context, now time.Time) error {
+	for _, s := range sweeps {
+		query := `DELETE FROM ` + s.table + ` WHERE ` + s.column + ` < $1 AND ` + s.key + ` IN (
+			SELECT ` + s.key + ` FROM ` + s.table + ` WHERE ` + s.column + ` < $1 LIMIT $2) RETURNING 1`
+		if err := db.sweep(ctx, query, ms(now.Add(-s.keep))); err != nil {
+			return fmt.Errorf("sweep %s: %w", s.table, err)
+		}
+	}
+	// By the clock that counted.
+	query := `DELETE FROM limits WHERE tat < ` + db.dialect.now + ` AND key IN (
+		SELECT key FROM limits WHERE tat < ` + db.dialect.now + ` LIMIT $1) RETURNING 1`
+	if err := db.sweep(ctx, query); err != nil {
+		return fmt.Errorf("sweep limits: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) sweep(ctx context.Context, query string, args ...any) error {
+	args = append(args, sweepBatch)
+	for {
+		gone, err := list(ctx, db.write, func(s scanner) (n int, err error) {
+			err = s.Scan(&n)
+			return n, err
+		}, query, args...)
+		if err != nil || len(gone) < sweepBatch {
+			return err
+		}
+		select { // leave the write connection to whoever waits for it
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"gatehouse/storage"
+)
+
+type users struct{ *DB }
+
+const userColumns = `users.id, users.username, users.email, users.email_verified, users.admin, users.profile,
+	users.epoch, users.created_at, users.updated_at, users.disabled_at, users.version`
+
+func userFields(u *storage.User) []any {
+	return []any{&u.ID, &u.Username, &u.Email, &u.EmailVerified, &u.Admin, decoded{&u.Profile},
+		&u.Epoch, instant{&u.CreatedAt}, instant{&u.UpdatedAt}, instant{&u.DisabledAt}, &u.Version}
+}
+
+func scanUser(s scanner) (*storage.User, error) {
+	u := new(storage.User)
+	return u, notFound(s.Scan(userFields(u)...))
+}
+
+// administrators takes the row that serialises every act that could leave no
+// administrator: two of them at once would each see the other's.
+func administrators(ctx context.Context, q runner) error {
+	return changed(ctx, q, "administrators")
+}
+
+// anotherAdmin is true of a user without whom an enabled administrator remains.
+const anotherAdmin = `(NOT users.admin OR users.disabled_at IS NOT NULL OR EXISTS (
+	SELECT 1 FROM users o WHERE o.admin AND o.disabled_at IS NULL AND o.id <> users.id))`
+
+func (s users) insert(ctx context.Context, q runner, n storage.NewUser) error {
+	u := n.User
+	err := q.exec(ctx, `
+		INSERT INTO users (id, username, username_key, email, email_key, email_verified, admin, profile, epoch, created_at, updated_at, disabled_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, NULL, 1)`,
+		u.ID, u.Username, n.UsernameKey, u.Email, orNull(n.EmailKey), u.EmailVerified, u.Admin, encode(u.Profile), ms(u.CreatedAt))
+	if err != nil {
+		return s.unique(err)
+	}
+	// A name must not be found where another's address is looked up, nor the reverse.
+	taken, err := exists(ctx, q, `SELECT 1 FROM users WHERE id <> $1 AND (email_key = $2 OR username_key = $3)`,
+		u.ID, n.UsernameKey, n.EmailKey)
+	if err != nil {
+		return err
+	}
+	if taken {
+		return storage.ErrExists
+	}
+	u.Epoch, u.Version, u.UpdatedAt = 1, 1, u.CreatedAt
+	if n.PasswordHash == "" {
+		return nil
+	}
+	return q.exec(ctx, `INSERT INTO passwords (user_id, hash, changed_at) VALUES ($1, $2, $3)`, u.ID, n.PasswordHash, ms(u.CreatedAt))
+}
+
+func (s users) Create(ctx context.Context, n storage.NewUser, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		if err := s.insert(ctx, q, n); err != nil {
+			return err
+		}
+		return note(ctx, q, e)
+	})
+}
+
+func (s users) CreateFirst(ctx context.Context, link storage.Digest, n storage.NewUser, now time.Time, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		if err := administrators(ctx, q); err != nil {
+			return err
+		}
+		is, err := exists(ctx, q, `SELECT 1 FROM users WHERE admin`)
+		if err != nil {
+			return err
+		}
+		if is {
+			return storage.ErrExists
+		}
+		var digest storage.Digest
+		err = q.row(ctx, `UPDATE setup_links SET spent_at = $2 WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 RETURNING digest`,
+			link, ms(now)).Scan(&digest)
+		if err != nil {
+			return notFound(err)
+		}
+		if err := s.insert(ctx, q, n); err != nil {
+			return err
+		}
+		return note(ctx, q, e)
+	})
+}
+
+func (s users) Get(ctx context.Context, id string) (*storage.User, error) {
+	return scanUser(s.read.row(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
+}
+
+func (s users) Find(ctx context.Context, loginKey string) (*storage.User, error) {
+	return scanUser(s.read.row(ctx, `SELECT `+userColumns+` FROM users WHERE username_key = $1 OR email_key = $1`, loginKey))
+}
+
+func (s users) Update(ctx context.Context, n storage.NewUser, now time.Time, e *storage.Event) error {
+	u := n.User
+	return s.write.act(ctx, func(q runner) error {
+		if !u.Admin {
+			if err := administrators(ctx, q); err != nil {
+				return err
+			}
+			remains, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1 AND `+anotherAdmin, u.ID)
+			if err != nil {
+				return err
+			}
+			there, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1`, u.ID)
+			if err != nil {
+				return err
+			}
+			if there && !remains {
+				return storage.ErrLastAdmin
+			}
+		}
+		var version int64
+		err := q.row(ctx, `
+			UPDATE users SET username = $3, username_key = $4, email = $5, email_key = $6, email_verified = $7,
+				admin = $8, profile = $9, updated_at = $10, version = version + 1
+			WHERE id = $1 AND version = $2 RETURNING version`,
+			u.ID, u.Version, u.Username, n.UsernameKey, u.Email, orNull(n.EmailKey), u.EmailVerified,
+			u.Admin, encode(u.Profile), ms(now)).Scan(&version)
+		if err := s.conflict(ctx, q, err, `SELECT 1 FROM users WHERE id = $1`, u.ID); err != nil {
+			return err
+		}
+		taken, err := exists(ctx, q, `SELECT 1 FROM users WHERE id <> $1 AND (email_key = $2 OR username_key = $3)`,
+			u.ID, n.UsernameKey, n.EmailKey)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return storage.ErrExists
+		}
+		u.Version, u.UpdatedAt = version, now
+		return note(ctx, q, e)
+	})
+}
+
+// endEverything ends the user's sessions and revokes the user's grants.
+func endEverything(ctx context.Context, q runner, userID string, now time.Time) error {
+	if err := q.exec(ctx, `UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL`, userID, ms(now)); err != nil {
+		return err
+	}
+	return revokeWhere(ctx, q, now, `user_id = $2`, userID)
+}
+
+func (s users) Disable(ctx context.Context, id string, now time.Time, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		if err := administrators(ctx, q); err != nil {
+			return err
+		}
+		var epoch int64
+		err := q.row(ctx, `
+			UPDATE users SET disabled_at = COALESCE(disabled_at, $2), updated_at = $2, epoch = epoch + 1, version = version + 1
+			WHERE id = $1 AND `+anotherAdmin+` RETURNING epoch`, id, ms(now)).Scan(&epoch)
+		if err := lastAdmin(ctx, q, err, id); err != nil {
+			return err
+		}
+		if err := endEverything(ctx, q, id, now); err != nil {
+			return err
+		}
+		return note(ctx, q, e)
+	})
+}
+
+// lastAdmin says why an act on a user found no row.
+func lastAdmin(ctx context.Context, q runner, err error, id string) error {
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	there, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1`, id)
+	switch {
+	case err != nil:
+		return err
+	case there:
+		return storage.ErrLastAdmin
+	}
+	return storage.ErrNotFound
+}
+
+func (s users) Enable(ctx context.Context, id string, now time.Time, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		var same string
+		err := q.row(ctx, `UPDATE users SET disabled_at = NULL, updated_at = $2, version = version + 1 WHERE id = $1 RETURNING id`, id, ms(now)).Scan(&same)
+		if err != nil {
+			return notFound(err)
+		}
+		return note(ctx, q, e)
+	})
+}
+
+// raise makes everything issued to the user so far invalid.
+func raise(ctx context.Context, q runner, id string, now time.Time) error {
+	var epoch int64
+	err := q.row(ctx, `UPDATE users SET epoch = epoch + 1, updated_at = $2, version = version + 1 WHERE id = $1 RETURNING epoch`, id, ms(now)).Scan(&epoch)
+	if err != nil {
+		return notFound(err)
+	}
+	return endEverything(ctx, q, id, now)
+}
+
+func (s users) Invalidate(ctx context.Context, id string, now time.Time, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		if err := raise(ctx, q, id, now); err != nil {
+			return err
+		}
+		return note(ctx, q, e)
+	})
+}
+
+func (s users) Delete(ctx context.Context, id string, now time.Time, e *storage.Event) error {
+	return s.write.act(ctx, func(q runner) error {
+		if err := administrators(ctx, q); err != nil {
+			return err
+		}
+		// The log keeps what the rows that go would have said.
+		if err := revokeWhere(ctx, q, now, `user_id = $2`, id); err != nil {
+			return err
+		}
+		var gone string
+		err := q.row(ctx, `DELETE FROM users WHERE id = $1 AND `+anotherAdmin+` RETURNING id`, id).Scan(&gone)
+		if err := lastAdmin(ctx, q, err, id); err != nil {
+			return err
+		}
+		return note(ctx, q, e)
+	})
+}
+
+func (s users) List(ctx context.Context, after string, limit int) ([]*storage.User, error) {
+	return list(ctx, s.read, scanUser, `SELECT `+userColumns+` FROM users WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+}
+
+func (s users) AdminExists(ctx context.Context) (bool, error) {
+	return exists(ctx, s.read, `SELECT 1 FROM users WHERE admin`)
+}
+
+func (s users) Count(ctx context.Context) (n int64, err error) {
+	err = s.read.row(ctx, `SELECT COUNT(*) FROM users`).Scan(&n)
+	return n, err
+}

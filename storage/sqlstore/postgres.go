@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,26 +29,36 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("database URL: %w", err)
 	}
 	config.MinConns, config.MaxConns = 5, 20
-	if o.MinConns > 0 {
-		config.MinConns = o.MinConns
-	}
 	if o.MaxConns > 0 {
 		config.MaxConns = o.MaxConns
 	}
+	if o.MinConns > 0 {
+		config.MinConns = o.MinConns
+	}
+	config.MinConns = min(config.MinConns, config.MaxConns)
 	config.MaxConnLifetime = 10 * time.Minute
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = 10 * time.Second // a host that swallows packets must not hang the start
+	}
+	name := config.ConnConfig.Database + " on " + config.ConnConfig.Host
 	conns, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, unreachable(name, err)
 	}
 	if err := conns.Ping(ctx); err != nil {
 		conns.Close()
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, unreachable(name, err)
 	}
 	handle := stdlib.OpenDBFromPool(conns)
 	p := &pool{db: handle}
 	db := &DB{write: p, read: p, dialect: postgresDialect, log: o.Log}
 	db.closers = []func() error{handle.Close, func() error { conns.Close(); return nil }}
-	name := config.ConnConfig.Database + " on " + config.ConnConfig.Host
 	db.schema = &schema{db: handle, dialect: goose.DialectPostgres, log: o.Log, name: name}
 	return db, nil
+}
+
+// unreachable says on one line why the database of this name did not let us in.
+// pgx lists each address that it tried on a line of its own.
+func unreachable(name string, err error) error {
+	return fmt.Errorf("%w: %s: %s", ErrUnreachable, name, strings.Join(strings.Fields(err.Error()), " "))
 }

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"codes", codeStories},
 		{"refresh", refreshStories},
 		{"aliveness", aliveStories},
+		{"model", modelStories},
 		{"keys", keyStories},
 		{"events", eventStories},
 		{"setup", setupStories},

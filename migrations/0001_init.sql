@@ -19,6 +19,15 @@ CREATE TABLE clients (
     version     BIGINT NOT NULL
 );
 
+-- The origins from which each client's pages may call the token and userinfo
+-- endpoints.
+CREATE TABLE client_origins (
+    client_id TEXT NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
+    origin    TEXT NOT NULL,
+    PRIMARY KEY (client_id, origin)
+);
+CREATE INDEX client_origins_origin ON client_origins (origin);
+
 -- The ids of deleted clients are never given again: tokens may still name them.
 CREATE TABLE deleted_clients (
     id         TEXT PRIMARY KEY,
@@ -86,7 +95,7 @@ CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
 CREATE TABLE auth_requests (
     id           TEXT PRIMARY KEY,
-    browser      BYTEA NOT NULL,
+    browser      BYTEA NOT NULL
     client_id    TEXT NOT NULL,
     params       TEXT NOT NULL,
     created_at   BIGINT NOT NULL,

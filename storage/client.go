@@ -11,6 +11,8 @@ import (
 type Client struct {
 	ID       string
 	Metadata ClientMetadata
+	// Origins are those from which its pages may call us, derived from the metadata.
+	Origins []string
 	// Secrets are the digests of its live secrets, newest first: two while one
 	// replaces the other.
 	Secrets []StoredSecret
@@ -96,7 +98,7 @@ func (c *Client) Public() bool { return c.Metadata.TokenEndpointAuthMethod == "n
 // Clients keeps the relying parties. Every change adds one to the counter
 // "clients" in the same transaction, but creating does not: absence is never kept.
 type Clients interface {
-	// Create stores c with its event. ErrExists where the id is taken, by a deleted client too.
+	// Create stores c with its event, enabled. ErrExists where the id is taken, by a deleted client too.
 	Create(ctx context.Context, c *Client, e *Event) error
 	Get(ctx context.Context, id string) (*Client, error)
 	// Update writes c where its Version is still the one that was read, and adds
@@ -104,6 +106,8 @@ type Clients interface {
 	Update(ctx context.Context, c *Client, now time.Time, e *Event) error
 	// Delete removes the client and revokes its grants.
 	Delete(ctx context.Context, id string, now time.Time, e *Event) error
+	// Origin reports whether any enabled client has this origin.
+	Origin(ctx context.Context, origin string) (bool, error)
 	// List returns at most limit clients whose id is greater than after, by id.
 	List(ctx context.Context, after string, limit int) ([]*Client, error)
 }

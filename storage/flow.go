@@ -50,7 +50,8 @@ type LogoutRequest struct {
 type Flows interface {
 	Park(ctx context.Context, r *AuthRequest) error
 	Get(ctx context.Context, id string, browser Digest, now time.Time) (*AuthRequest, error)
-	// SignedIn notes that userID signed in for this request.
+	// SignedIn notes that userID signed in for this request; an answer that
+	// somebody else gave is forgotten.
 	SignedIn(ctx context.Context, id, userID string, now time.Time) error
 	// Deny notes the refusal, once: ErrReused where the request was answered before.
 	Deny(ctx context.Context, id, userID string, now time.Time, e *Event) error

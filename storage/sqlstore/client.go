@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"gatehouse/storage"
@@ -11,10 +12,16 @@ type clients struct{ *DB }
 
 const clientColumns = `id, metadata, secrets, declared, created_at, updated_at, disabled_at, version`
 
+// Origins are kept beside the row, to be found by origin.
+const clientWithOrigins = clientColumns + `,
+	(SELECT COALESCE(string_agg(origin, ' '), '') FROM client_origins WHERE client_id = clients.id)`
+
 func scanClient(s scanner) (*storage.Client, error) {
 	c := new(storage.Client)
+	var origins string
 	err := s.Scan(&c.ID, decoded{&c.Metadata}, decoded{&c.Secrets}, &c.Declared,
-		instant{&c.CreatedAt}, instant{&c.UpdatedAt}, instant{&c.DisabledAt}, &c.Version)
+		instant{&c.CreatedAt}, instant{&c.UpdatedAt}, instant{&c.DisabledAt}, &c.Version, &origins)
+	c.Origins = strings.Fields(origins)
 	return c, notFound(err)
 }
 
@@ -39,13 +46,35 @@ func (s clients) Create(ctx context.Context, c *storage.Client, e *storage.Event
 		if err != nil {
 			return s.unique(err)
 		}
+		if err := setOrigins(ctx, q, c); err != nil {
+			return err
+		}
 		c.Version = 1
 		return note(ctx, q, e)
 	})
 }
 
+func setOrigins(ctx context.Context, q runner, c *storage.Client) error {
+	if err := q.exec(ctx, `DELETE FROM client_origins WHERE client_id = $1`, c.ID); err != nil {
+		return err
+	}
+	for _, o := range c.Origins {
+		err := q.exec(ctx, `INSERT INTO client_origins (client_id, origin) VALUES ($1, $2) ON CONFLICT (client_id, origin) DO NOTHING`, c.ID, o)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s clients) Origin(ctx context.Context, origin string) (bool, error) {
+	return exists(ctx, s.read, `
+		SELECT 1 FROM client_origins JOIN clients ON clients.id = client_origins.client_id
+		WHERE client_origins.origin = $1 AND clients.disabled_at IS NULL LIMIT 1`, origin)
+}
+
 func (s clients) Get(ctx context.Context, id string) (*storage.Client, error) {
-	return scanClient(s.read.row(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, id))
+	return scanClient(s.read.row(ctx, `SELECT `+clientWithOrigins+` FROM clients WHERE id = $1`, id))
 }
 
 func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e *storage.Event) error {
@@ -56,6 +85,9 @@ func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e
 			WHERE id = $1 AND version = $2 RETURNING version`,
 			c.ID, c.Version, encode(c.Metadata), storedSecrets(c), c.Declared, ms(now), ms(c.DisabledAt)).Scan(&version)
 		if err := s.conflict(ctx, q, err, `SELECT 1 FROM clients WHERE id = $1`, c.ID); err != nil {
+			return err
+		}
+		if err := setOrigins(ctx, q, c); err != nil {
 			return err
 		}
 		if !c.DisabledAt.IsZero() {
@@ -111,5 +143,5 @@ func (s clients) Delete(ctx context.Context, id string, now time.Time, e *storag
 
 func (s clients) List(ctx context.Context, after string, limit int) ([]*storage.Client, error) {
 	return list(ctx, s.read, scanClient,
-		`SELECT `+clientColumns+` FROM clients WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+		`SELECT `+clientWithOrigins+` FROM clients WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 }

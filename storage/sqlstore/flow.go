@@ -50,7 +50,8 @@ func standing(owner, browser storage.Digest, spent, expires, now time.Time) erro
 func (s flows) SignedIn(ctx context.Context, id, userID string, now time.Time) error {
 	var same string
 	err := s.write.row(ctx, `
-		UPDATE auth_requests SET signed_in_at = $3, user_id = $2
+		UPDATE auth_requests SET signed_in_at = $3, user_id = $2,
+			answer = CASE WHEN answered_by = $2 THEN answer ELSE '' END
 		WHERE id = $1 AND spent_at IS NULL AND expires_at > $3 RETURNING id`, id, userID, ms(now)).Scan(&same)
 	return notFound(err)
 }

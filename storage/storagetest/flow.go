@@ -51,20 +51,18 @@ var flowStories = []story{
 		h.refused(storage.ErrMismatch, err)
 		h.refused(storage.ErrNotFound, h.Flows.Take(h.ctx, "never", h.now))
 	}},
-	{"a request that no browser began belongs to the first that resumes it", func(h *house) {
-		h.parked("r", storage.Digest{})
-		for _, early := range []storage.Digest{browser("b"), {}} {
-			_, err := h.resume("r", early, 0)
-			h.refused(storage.ErrMismatch, err)
+	{"a request that belongs to no browser is not parked", func(h *house) {
+		r := &storage.AuthRequest{ID: "r", Client: "app", Params: []byte("{}"), CreatedAt: h.now, ExpiresAt: h.after(time.Minute)}
+		if err := h.Flows.Park(h.ctx, r); err == nil {
+			h.Fatal("a request that whoever has its id could resume was parked")
 		}
-		errs := race(16, func(i int) error { return h.Flows.Adopt(h.ctx, "r", browser(string(rune('a'+i)))) })
-		h.tally(errs, map[error]int{nil: 1, storage.ErrMismatch: 15})
-		for i, err := range errs {
-			_, got := h.resume("r", browser(string(rune('a'+i))), 0)
-			equal(h, "browser may resume", got == nil, err == nil)
+		for _, b := range []storage.Digest{{}, browser("b")} {
+			_, err := h.resume("r", b, 0)
+			h.refused(storage.ErrNotFound, err)
 		}
-		h.parked("tied", browser("b"))
-		h.refused(storage.ErrMismatch, h.Flows.Adopt(h.ctx, "tied", browser("b")))
+		if err := h.Flows.ParkLogout(h.ctx, &storage.LogoutRequest{ID: "r", CreatedAt: h.now, ExpiresAt: h.after(time.Minute)}); err == nil {
+			h.Fatal("a sign-out of no browser was parked")
+		}
 	}},
 	{"who signs in for a request is noted", func(h *house) {
 		h.parked("r", browser("b"))

@@ -95,7 +95,7 @@ CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
 CREATE TABLE auth_requests (
     id           TEXT PRIMARY KEY,
-    browser      BYTEA NOT NULL
+    browser      BYTEA NOT NULL,
     client_id    TEXT NOT NULL,
     params       TEXT NOT NULL,
     created_at   BIGINT NOT NULL,

@@ -112,6 +112,7 @@ CREATE TABLE logout_requests (
     id         TEXT PRIMARY KEY,
     browser    BYTEA NOT NULL,
     client_id  TEXT NOT NULL,
+    sid        TEXT NOT NULL,
     redirect   TEXT NOT NULL,
     state      TEXT NOT NULL,
     created_at BIGINT NOT NULL,

@@ -37,6 +37,7 @@ type LogoutRequest struct {
 	ID        string
 	Browser   Digest
 	Client    string // empty where none was named
+	SID       string // the session that the ID token shown names, as Client knows it; or empty
 	Redirect  string // registered post-logout redirect URI, or empty
 	State     string
 	CreatedAt time.Time

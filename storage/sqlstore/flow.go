@@ -103,17 +103,17 @@ func (s flows) Take(ctx context.Context, id string, now time.Time) error {
 
 func (s flows) ParkLogout(ctx context.Context, r *storage.LogoutRequest) error {
 	return s.write.exec(ctx, `
-		INSERT INTO logout_requests (id, browser, client_id, redirect, state, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		r.ID, r.Browser, r.Client, r.Redirect, r.State, ms(r.CreatedAt), ms(r.ExpiresAt))
+		INSERT INTO logout_requests (id, browser, client_id, sid, redirect, state, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		r.ID, r.Browser, r.Client, r.SID, r.Redirect, r.State, ms(r.CreatedAt), ms(r.ExpiresAt))
 }
 
-const logoutColumns = `id, browser, client_id, redirect, state, created_at, expires_at, spent_at`
+const logoutColumns = `id, browser, client_id, sid, redirect, state, created_at, expires_at, spent_at`
 
 func scanLogout(row scanner, browser storage.Digest, now time.Time) (*storage.LogoutRequest, error) {
 	r := new(storage.LogoutRequest)
 	var spent time.Time
-	err := row.Scan(&r.ID, &r.Browser, &r.Client, &r.Redirect, &r.State, instant{&r.CreatedAt}, instant{&r.ExpiresAt}, instant{&spent})
+	err := row.Scan(&r.ID, &r.Browser, &r.Client, &r.SID, &r.Redirect, &r.State, instant{&r.CreatedAt}, instant{&r.ExpiresAt}, instant{&spent})
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -130,7 +130,7 @@ func (s flows) TakeLogout(ctx context.Context, id string, browser storage.Digest
 	err := s.write.row(ctx, `
 		UPDATE logout_requests SET spent_at = $3
 		WHERE id = $1 AND browser = $2 AND spent_at IS NULL AND expires_at > $3
-		RETURNING `+logoutColumns, id, browser, ms(now)).Scan(&r.ID, &r.Browser, &r.Client, &r.Redirect, &r.State,
+		RETURNING `+logoutColumns, id, browser, ms(now)).Scan(&r.ID, &r.Browser, &r.Client, &r.SID, &r.Redirect, &r.State,
 		instant{&r.CreatedAt}, instant{&r.ExpiresAt}, instant{&spent})
 	if errors.Is(err, sql.ErrNoRows) {
 		r, err := s.GetLogout(ctx, id, browser, now)

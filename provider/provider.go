@@ -1,57 +1,23 @@
-// Package provider is the protocol: OAuth 2.0 and OpenID Connect, one file for
-// each endpoint and one for each grant type. It knows storage, keys and the
-// specifications; it knows no page, no SQL and no cookie. Whoever owns the
-// browser answers through Pages.
+// Package provider is the protocol: one file for each endpoint, one for each
+// grant type. It decides what comes next, judges what clients present and
+// writes what they read. It knows storage and the keys; it knows no page, no
+// cookie and no SQL.
 package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/keys"
 	"gatehouse/storage"
 )
-
-// A Step is what a person has to do next for a request.
-type Step string
-
-// The steps.
-const (
-	SignIn  Step = "sign in"
-	Consent Step = "consent"
-	Respond Step = "respond"
-	Logout  Step = "log out"    // asked, by /logout
-	Gone    Step = "signed out" // the page that says so
-)
-
-// Pages is what the provider asks of the side that owns the browser.
-type Pages interface {
-	// Session returns the live sign-in session of this browser and its user, or storage.ErrNotFound.
-	Session(r *http.Request) (*storage.Session, *storage.User, error)
-	// Browser returns the digest of this browser's one random secret, and sets the
-	// cookie where there is none yet. Parked requests are tied to it.
-	Browser(w http.ResponseWriter, r *http.Request) (storage.Digest, error)
-	// URL is where a person takes this step for the request with this ID.
-	URL(step Step, requestID string) string
-	// SignOut drops the session cookie of this browser.
-	SignOut(w http.ResponseWriter, r *http.Request)
-	// Error shows an error that must not be sent to a redirect URI.
-	Error(w http.ResponseWriter, r *http.Request, e PageError)
-	// FormPost shows the page that posts an authorization response to action.
-	FormPost(w http.ResponseWriter, r *http.Request, action string, fields map[string]string)
-}
-
-// A PageError is an error for a person. Message is a message id that pages
-// translate; Parameter names the request parameter that was wrong, or is empty.
-type PageError struct {
-	Status    int
-	Message   string
-	Parameter string
-	// ClientURI leads back to the application, where it is known; else empty.
-	ClientURI string
-}
 
 // Lifetimes are the defaults that a client's metadata may change.
 type Lifetimes struct {
@@ -62,7 +28,7 @@ type Lifetimes struct {
 	AuthRequest                time.Duration // how long a person may take
 }
 
-// DefaultLifetimes are the contract's.
+// DefaultLifetimes are the promised ones.
 func DefaultLifetimes() Lifetimes {
 	return Lifetimes{
 		Code: time.Minute, AccessToken: 10 * time.Minute, IDToken: 10 * time.Minute,
@@ -72,6 +38,14 @@ func DefaultLifetimes() Lifetimes {
 	}
 }
 
+// The longest lifetimes that a client may register. Signing keys stay
+// published for longer than MaxToken after their last signature.
+const (
+	MaxToken        = 24 * time.Hour
+	MaxRefresh      = 366 * 24 * time.Hour
+	MaxRefreshGrace = 5 * time.Minute
+)
+
 // Config is what a Provider is made from.
 type Config struct {
 	Issuer    string
@@ -79,128 +53,98 @@ type Config struct {
 	Keys      *keys.Ring
 	Master    *keys.Master
 	Pages     Pages
-	Lifetimes Lifetimes
-	// Scopes are those a client may register beside the standard ones.
-	Scopes []string
-	Now    func() time.Time
-	Log    *slog.Logger
+	Lifetimes Lifetimes        // zero: DefaultLifetimes
+	UILocales []string         // of the pages, for discovery
+	Scopes    []string         // shown by discovery beside the standard ones
+	Now       func() time.Time // default time.Now
+	Log       *slog.Logger     // default: nothing is logged
 }
 
 // A Provider serves the protocol's endpoints.
-type Provider struct{}
+type Provider struct {
+	issuer    string
+	path      string // of the issuer, without a trailing slash
+	store     *storage.Store
+	keys      *keys.Ring
+	pages     Pages
+	lifetimes Lifetimes
+	locales   []string
+	scopes    []string
+	now       func() time.Time
+	log       *slog.Logger
+
+	clients *memory
+	refresh refreshKeys
+	found   atomic.Pointer[document] // discovery, as finished bytes
+}
 
 // New returns a provider; its Run keeps what it remembers fresh.
-func New(c Config) (*Provider, error) { panic("stub") }
+func New(c Config) (*Provider, error) {
+	issuer, err := url.Parse(c.Issuer)
+	if err != nil || issuer.Host == "" || issuer.RawQuery != "" || issuer.Fragment != "" || strings.HasSuffix(c.Issuer, "/") {
+		return nil, fmt.Errorf("issuer %q must be a URL with a host and without query, fragment or trailing slash", c.Issuer)
+	}
+	if c.Store == nil || c.Keys == nil || c.Master == nil || c.Pages == nil {
+		return nil, errors.New("a provider needs Store, Keys, Master and Pages")
+	}
+	p := &Provider{
+		issuer: c.Issuer, path: issuer.Path, store: c.Store, keys: c.Keys, pages: c.Pages,
+		lifetimes: c.Lifetimes, locales: c.UILocales, scopes: c.Scopes, now: c.Now, log: c.Log,
+		refresh: newRefreshKeys(c.Master),
+	}
+	if p.lifetimes == (Lifetimes{}) {
+		p.lifetimes = DefaultLifetimes()
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.clients = newMemory(c.Store, p.now)
+	return p, nil
+}
+
+// The protocol's addresses, below the issuer's path. Other origins call them
+// by design.
+const (
+	AuthorizePath = "/authorize"
+	ResumePath    = "/authorize/resume"
+	TokenPath     = "/token"
+	UserinfoPath  = "/userinfo"
+	JWKSPath      = "/jwks"
+	LogoutPath    = "/logout"
+	discoveryPath = "/.well-known/openid-configuration"
+	metadataPath  = "/.well-known/oauth-authorization-server"
+)
 
 // Routes adds the protocol's endpoints to mux, with their methods, below the
-// issuer's path.
-func (p *Provider) Routes(mux *http.ServeMux) { panic("stub") }
+// issuer's path. RFC 8414 §3 puts the path of the issuer last, so the metadata
+// document stands outside it.
+func (p *Provider) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+p.path+discoveryPath, p.serveDiscovery)
+	mux.HandleFunc("GET "+metadataPath+p.path, p.serveDiscovery)
+	mux.HandleFunc("GET "+p.path+JWKSPath, p.serveJWKS)
+	mux.HandleFunc("GET "+p.path+AuthorizePath, p.serveAuthorize)
+	mux.HandleFunc("POST "+p.path+AuthorizePath, p.serveAuthorize)
+	mux.HandleFunc("GET "+p.path+ResumePath, p.serveResume)
+	mux.HandleFunc("POST "+p.path+TokenPath, p.serveToken)
+	mux.HandleFunc("OPTIONS "+p.path+TokenPath, p.preflight("POST"))
+	mux.HandleFunc("GET "+p.path+UserinfoPath, p.serveUserinfo)
+	mux.HandleFunc("POST "+p.path+UserinfoPath, p.serveUserinfo)
+	mux.HandleFunc("OPTIONS "+p.path+UserinfoPath, p.preflight("GET, POST"))
+	mux.HandleFunc("GET "+p.path+LogoutPath, p.serveLogout)
+	mux.HandleFunc("POST "+p.path+LogoutPath, p.serveLogout)
+}
+
+// Endpoints lists the paths that other origins may call; everything else that
+// changes something is for our own pages alone.
+func (p *Provider) Endpoints() []string {
+	return []string{
+		p.path + discoveryPath, metadataPath + p.path, p.path + JWKSPath, p.path + AuthorizePath, p.path + ResumePath,
+		p.path + TokenPath, p.path + UserinfoPath, p.path + LogoutPath,
+	}
+}
 
 // Run rereads the change counters each second until ctx ends.
-func (p *Provider) Run(ctx context.Context) error { panic("stub") }
-
-// Pending is a parked request as a page shows it.
-type Pending struct {
-	ID        string
-	Step      Step // what next says now
-	Client    *storage.Client
-	Scopes    []string // asked for
-	NewScopes []string // of these, not yet allowed by this user
-	LoginHint string
-	UILocales []string
-	// Reauthenticate: somebody is signed in and must prove it again; Session's user is named.
-	Session *storage.Session
-	User    *storage.User
-	// DenyURL-less: Deny is a POST of the consent page.
-	Redirect string // the redirect URI's origin, for display ("http" is shown as development)
-}
-
-// Pending returns the parked request of this browser: the errors of storage.Flows.
-func (p *Provider) Pending(r *http.Request, requestID string) (*Pending, error) { panic("stub") }
-
-// SignedIn notes that session's user signed in for this request; the browser
-// is then sent to ResumeURL.
-func (p *Provider) SignedIn(ctx context.Context, requestID string, s *storage.Session) error {
-	panic("stub")
-}
-
-// Approve notes the user's yes to what was asked for.
-func (p *Provider) Approve(r *http.Request, requestID string) error { panic("stub") }
-
-// Deny notes the user's no.
-func (p *Provider) Deny(r *http.Request, requestID string) error { panic("stub") }
-
-// ResumeURL is where every page sends the browser when it is done.
-func (p *Provider) ResumeURL(requestID string) string { panic("stub") }
-
-// PendingLogout is a parked end-session request as a page shows it.
-type PendingLogout struct {
-	ID     string
-	Client *storage.Client // nil where none was named
-}
-
-// PendingLogout returns the parked end-session request of this browser.
-func (p *Provider) PendingLogout(r *http.Request, requestID string) (*PendingLogout, error) {
-	panic("stub")
-}
-
-// EndSession ends this browser's session and returns where to go: a
-// registered post-logout redirect URI with state, or the signed-out page.
-// requestID may be empty.
-func (p *Provider) EndSession(w http.ResponseWriter, r *http.Request, requestID string) (location string, err error) {
-	panic("stub")
-}
-
-// A Registrar is the one way a client is made or changed.
-type Registrar struct {
-	Store  *storage.Store
-	Issuer string
-	Scopes []string // beside the standard ones
-	Now    func() time.Time
-}
-
-// A MetadataError says which metadata was refused; Code is RFC 7591's.
-type MetadataError struct {
-	Code, Field, Value, Description string
-}
-
-func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
-
-// A Registration is a client with its secret, shown this once.
-type Registration struct {
-	Client *storage.Client
-	Secret string // empty for public clients
-}
-
-// Register validates m and stores a new client. An empty id is made; an empty
-// secret is made where the method needs one.
-func (g *Registrar) Register(ctx context.Context, id, secret string, m storage.ClientMetadata) (*Registration, error) {
-	panic("stub")
-}
-
-// Update validates m and writes it over the client's metadata.
-func (g *Registrar) Update(ctx context.Context, c *storage.Client, m storage.ClientMetadata) error {
-	panic("stub")
-}
-
-// RotateSecret gives the client a new secret; the one before stays good for overlap.
-func (g *Registrar) RotateSecret(ctx context.Context, c *storage.Client, overlap time.Duration) (secret string, err error) {
-	panic("stub")
-}
-
-// Delete removes the client and ends what it was granted.
-func (g *Registrar) Delete(ctx context.Context, c *storage.Client) error { panic("stub") }
-
-// A Declaration is a client from the configuration file.
-type Declaration struct {
-	ID       string
-	Secret   string
-	Metadata storage.ClientMetadata
-}
-
-// Declare makes the declared clients what the file says: creates, updates, and
-// disables those that left it.
-func (g *Registrar) Declare(ctx context.Context, ds []Declaration) error { panic("stub") }
-
-// Response is the registration response (RFC 7591 §3.2.1) for c; secret may be empty.
-func Response(c *storage.Client, secret string) map[string]any { panic("stub") }
+func (p *Provider) Run(ctx context.Context) error { return p.clients.run(ctx, p.log) }

@@ -37,9 +37,7 @@ CREATE TABLE deleted_clients (
 CREATE TABLE users (
     id             TEXT PRIMARY KEY,
     username       TEXT NOT NULL,
-    username_key   TEXT NOT NULL UNIQUE,
     email          TEXT NOT NULL,
-    email_key      TEXT UNIQUE,
     email_verified BOOLEAN NOT NULL,
     admin          BOOLEAN NOT NULL,
     profile        TEXT NOT NULL,
@@ -50,6 +48,14 @@ CREATE TABLE users (
     version        BIGINT NOT NULL
 );
 CREATE INDEX users_admins ON users (id) WHERE admin;
+
+-- What accounts are found by, in canonical form: one table, so that nobody's
+-- name is somebody else's address.
+CREATE TABLE login_keys (
+    key     TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE INDEX login_keys_user ON login_keys (user_id);
 
 CREATE TABLE passwords (
     user_id    TEXT PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,

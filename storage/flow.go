@@ -46,8 +46,10 @@ type LogoutRequest struct {
 
 // Flows keeps the steps of a browser's way, each spent once. A record is
 // returned only for the browser that began it: ErrMismatch for another,
-// ErrExpired when its time is over, ErrReused when it was spent, ErrNotFound
-// when there is none (spent and expired ones are swept after a while).
+// ErrReused when it was spent, ErrExpired when its time is over, and with each
+// of these only its ID and Client, so that a page can lead back there.
+// ErrNotFound when there is none (what is over is swept after a while). Acts
+// that take no browser end in the same errors.
 type Flows interface {
 	Park(ctx context.Context, r *AuthRequest) error
 	Get(ctx context.Context, id string, browser Digest, now time.Time) (*AuthRequest, error)

@@ -102,21 +102,24 @@ type Grants interface {
 	// taken before. ErrNotFound where user, client or session are not alive.
 	Create(ctx context.Context, g *Grant, code Digest, requestID string, e *Event) error
 	Get(ctx context.Context, id string) (*Grant, error)
+	// FindByHandle returns the grant, alive or not, whose refresh tokens carry this handle.
+	FindByHandle(ctx context.Context, handle string) (*Grant, error)
 	// Redeem spends a code. Where client, redirect URI or PKCE differ from the
 	// grant's, the code is spent and the grant revoked all the same:
 	// ErrMismatch. A code already spent revokes the grant too: ErrReused.
 	// ErrExpired and ErrNotFound (unknown, or not alive) change nothing that lives.
 	Redeem(ctx context.Context, r Redemption) (*Grant, error)
 	// Rotate replaces a refresh token. Within the grace the token just replaced
-	// is answered as the first time; after it, or two generations late, the
-	// grant is revoked: ErrReused. Another client's: ErrMismatch, and nothing
-	// changes. ErrExpired, ErrNotFound (unknown, revoked or not alive): nothing changes.
+	// is answered as the first time; after it, two generations late, or with a
+	// secret that an old generation never had, the grant is revoked: ErrReused,
+	// also where it was revoked before. Another client's: ErrMismatch, and
+	// nothing changes. ErrExpired, ErrNotFound (unknown, or not alive): nothing changes.
 	Rotate(ctx context.Context, r Rotation) (*Rotated, error)
 	// Live returns the grant and its user while tokens that name it are good,
 	// and jti, where not empty, is not revoked: ErrNotFound otherwise.
 	Live(ctx context.Context, id, jti string, now time.Time) (*Grant, *User, error)
 	// Revoke ends the grant and enters it in the revocation log. Revoking a
-	// revoked grant is no error.
+	// revoked grant is no error, changes nothing and stores no event.
 	Revoke(ctx context.Context, id string, now time.Time, e *Event) error
 	ListByUser(ctx context.Context, userID string) ([]*Grant, error)
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Rate allows Burst acts at once and one more each Every. The zero Rate is
-// no limit.
+// A Rate allows Burst acts at once (0 counts as 1) and one more each Every.
+// Where Every is zero there is no limit; the shortest is a microsecond.
 type Rate struct {
 	Burst int
 	Every time.Duration

@@ -124,7 +124,7 @@ type Credentials interface {
 
 // A GuessPolicy says how guesses under one key are slowed down.
 type GuessPolicy struct {
-	Free int           // so many tries in a row come without a wait
+	Free int           // so many tries in a row come without a wait; 0 counts as 1
 	Base time.Duration // the wait before the next one; it doubles with each
 	Cap  time.Duration // the longest wait
 	Max  int           // after so many in a row, no more until Forgive; 0: no such end

@@ -33,7 +33,7 @@ func storedSecrets(c *storage.Client) string {
 }
 
 func (s clients) Create(ctx context.Context, c *storage.Client, e *storage.Event) error {
-	return s.write.act(ctx, func(q runner) error {
+	err := s.write.act(ctx, func(q runner) error {
 		taken, err := exists(ctx, q, `SELECT 1 FROM deleted_clients WHERE id = $1`, c.ID)
 		if err != nil {
 			return err
@@ -49,9 +49,12 @@ func (s clients) Create(ctx context.Context, c *storage.Client, e *storage.Event
 		if err := setOrigins(ctx, q, c); err != nil {
 			return err
 		}
-		c.Version = 1
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		c.Version = 1
+	}
+	return err
 }
 
 func setOrigins(ctx context.Context, q runner, c *storage.Client) error {
@@ -78,8 +81,8 @@ func (s clients) Get(ctx context.Context, id string) (*storage.Client, error) {
 }
 
 func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e *storage.Event) error {
-	return s.write.act(ctx, func(q runner) error {
-		var version int64
+	var version int64
+	err := s.write.act(ctx, func(q runner) error {
 		err := q.row(ctx, `
 			UPDATE clients SET metadata = $3, secrets = $4, declared = $5, updated_at = $6, disabled_at = $7, version = version + 1
 			WHERE id = $1 AND version = $2 RETURNING version`,
@@ -91,16 +94,19 @@ func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e
 			return err
 		}
 		if !c.DisabledAt.IsZero() {
-			if err := revokeWhere(ctx, q, now, `client_id = $2`, c.ID); err != nil {
+			if _, err := revokeWhere(ctx, q, now, `client_id = $2`, c.ID); err != nil {
 				return err
 			}
 		}
 		if err := changed(ctx, q, storage.ClientsChanged); err != nil {
 			return err
 		}
-		c.Version, c.UpdatedAt = version, now
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		c.Version, c.UpdatedAt = version, now
+	}
+	return err
 }
 
 // conflict says why a conditional update found no row: none there, or another version.
@@ -120,7 +126,7 @@ func (db *DB) conflict(ctx context.Context, q runner, err error, query string, i
 
 func (s clients) Delete(ctx context.Context, id string, now time.Time, e *storage.Event) error {
 	return s.write.act(ctx, func(q runner) error {
-		if err := revokeWhere(ctx, q, now, `client_id = $2`, id); err != nil {
+		if _, err := revokeWhere(ctx, q, now, `client_id = $2`, id); err != nil {
 			return err
 		}
 		// client_credentials tokens name no grant: they die by their client.

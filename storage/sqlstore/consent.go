@@ -25,19 +25,19 @@ func (s consents) Allow(ctx context.Context, c storage.Consent, requestID string
 		if err := answer(ctx, q, requestID, c.UserID, storage.Allowed, c.GrantedAt); err != nil {
 			return err
 		}
-		scopes := slices.Clone(c.Scopes)
-		before, err := scanConsent(q.row(ctx, oneConsent, c.UserID, c.ClientID))
-		switch {
-		case err == nil:
-			scopes = append(scopes, before.Scopes...)
-		case !errors.Is(err, storage.ErrNotFound):
+		// The upsert takes the row before it reads it: another tab that allows
+		// something else waits, and then sees this.
+		before, err := scanConsent(q.row(ctx, `
+			INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, '[]', $3)
+			ON CONFLICT (user_id, client_id) DO UPDATE SET granted_at = excluded.granted_at
+			RETURNING `+consentColumns, c.UserID, c.ClientID, ms(c.GrantedAt)))
+		if err != nil {
 			return err
 		}
+		scopes := slices.Concat(before.Scopes, c.Scopes)
 		slices.Sort(scopes)
-		err = q.exec(ctx, `
-			INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at`,
-			c.UserID, c.ClientID, words(slices.Compact(scopes)), ms(c.GrantedAt))
+		err = q.exec(ctx, `UPDATE consents SET scopes = $3 WHERE user_id = $1 AND client_id = $2`,
+			c.UserID, c.ClientID, words(slices.Compact(scopes)))
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (s consents) Revoke(ctx context.Context, userID, clientID string, now time.
 		if err := q.exec(ctx, `DELETE FROM consents WHERE user_id = $1 AND client_id = $2`, userID, clientID); err != nil {
 			return err
 		}
-		if err := revokeWhere(ctx, q, now, `user_id = $2 AND client_id = $3`, userID, clientID); err != nil {
+		if _, err := revokeWhere(ctx, q, now, `user_id = $2 AND client_id = $3`, userID, clientID); err != nil {
 			return err
 		}
 		return note(ctx, q, e)

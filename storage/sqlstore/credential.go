@@ -13,8 +13,9 @@ func (s credentials) Password(ctx context.Context, loginKey string) (*storage.Us
 	fields := append(userFields(u), text{&p.Hash}, instant{&p.ChangedAt})
 	err := s.read.row(ctx, `
 		SELECT `+userColumns+`, passwords.hash, passwords.changed_at
-		FROM users LEFT JOIN passwords ON passwords.user_id = users.id
-		WHERE users.username_key = $1 OR users.email_key = $1`, loginKey).Scan(fields...)
+		FROM login_keys JOIN users ON users.id = login_keys.user_id
+			LEFT JOIN passwords ON passwords.user_id = users.id
+		WHERE login_keys.key = $1`, loginKey).Scan(fields...)
 	if err != nil {
 		return nil, nil, notFound(err)
 	}

@@ -29,12 +29,14 @@ func (s flows) Get(ctx context.Context, id string, browser storage.Digest, now t
 	if err != nil {
 		return nil, notFound(err)
 	}
+	if err := standing(r.Browser, browser, spent, r.ExpiresAt, now); err != nil {
+		return &storage.AuthRequest{ID: r.ID, Client: r.Client}, err
+	}
 	r.Params = []byte(params)
-	return r, standing(r.Browser, browser, spent, r.ExpiresAt, now)
+	return r, nil
 }
 
-// standing says whether a parked record may be used. The record is returned
-// with ErrReused and ErrExpired, so that a page can lead back to the client.
+// standing says whether a parked record may be used.
 func standing(owner, browser storage.Digest, spent, expires, now time.Time) error {
 	switch {
 	case owner != browser:
@@ -53,7 +55,30 @@ func (s flows) SignedIn(ctx context.Context, id, userID string, now time.Time) e
 		UPDATE auth_requests SET signed_in_at = $3, user_id = $2,
 			answer = CASE WHEN answered_by = $2 THEN answer ELSE '' END
 		WHERE id = $1 AND spent_at IS NULL AND expires_at > $3 RETURNING id`, id, userID, ms(now)).Scan(&same)
-	return notFound(err)
+	return over(ctx, s.write, err, id, spent)
+}
+
+// What makes a parked request used: for most acts that it was spent, for an
+// answer also that it was answered.
+const (
+	spent    = `spent_at IS NOT NULL`
+	answered = spent + ` OR answer <> ''`
+)
+
+// over says why an act on a parked request found no row.
+func over(ctx context.Context, q runner, err error, id, used string) error {
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	var reused bool
+	err = q.row(ctx, `SELECT `+used+` FROM auth_requests WHERE id = $1`, id).Scan(&reused)
+	switch {
+	case err != nil:
+		return notFound(err)
+	case reused:
+		return storage.ErrReused
+	}
+	return storage.ErrExpired
 }
 
 // answer notes what the consent page was answered, once.
@@ -63,17 +88,7 @@ func answer(ctx context.Context, q runner, id, userID string, a storage.Answer, 
 		UPDATE auth_requests SET answer = $3, answered_by = $2
 		WHERE id = $1 AND answer = '' AND spent_at IS NULL AND expires_at > $4 RETURNING id`,
 		id, userID, string(a), ms(now)).Scan(&same)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	there, err := exists(ctx, q, `SELECT 1 FROM auth_requests WHERE id = $1 AND (answer <> '' OR spent_at IS NOT NULL)`, id)
-	switch {
-	case err != nil:
-		return err
-	case there:
-		return storage.ErrReused
-	}
-	return storage.ErrNotFound
+	return over(ctx, q, err, id, answered)
 }
 
 func (s flows) Deny(ctx context.Context, id, userID string, now time.Time, e *storage.Event) error {
@@ -91,10 +106,7 @@ func take(ctx context.Context, q runner, id string, now time.Time) error {
 	err := q.row(ctx, `
 		UPDATE auth_requests SET spent_at = $2
 		WHERE id = $1 AND spent_at IS NULL AND expires_at > $2 RETURNING id`, id, ms(now)).Scan(&same)
-	if errors.Is(err, sql.ErrNoRows) {
-		return storage.ErrReused
-	}
-	return err
+	return over(ctx, q, err, id, spent)
 }
 
 func (s flows) Take(ctx context.Context, id string, now time.Time) error {
@@ -117,7 +129,10 @@ func scanLogout(row scanner, browser storage.Digest, now time.Time) (*storage.Lo
 	if err != nil {
 		return nil, notFound(err)
 	}
-	return r, standing(r.Browser, browser, spent, r.ExpiresAt, now)
+	if err := standing(r.Browser, browser, spent, r.ExpiresAt, now); err != nil {
+		return &storage.LogoutRequest{ID: r.ID, Client: r.Client}, err
+	}
+	return r, nil
 }
 
 func (s flows) GetLogout(ctx context.Context, id string, browser storage.Digest, now time.Time) (*storage.LogoutRequest, error) {

@@ -75,6 +75,10 @@ func (s grants) Get(ctx context.Context, id string) (*storage.Grant, error) {
 	return scanGrant(s.read.row(ctx, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, id))
 }
 
+func (s grants) FindByHandle(ctx context.Context, handle string) (*storage.Grant, error) {
+	return scanGrant(s.read.row(ctx, `SELECT `+grantColumns+` FROM grants WHERE handle = $1`, handle))
+}
+
 // redeem: the WHERE clause is the lock. Of any number of presentations of one
 // code, the database lets exactly one through.
 const redeem = `
@@ -123,11 +127,10 @@ func (s grants) refuseCode(ctx context.Context, q runner, r storage.Redemption) 
 }
 
 // endReused revokes the grant of a code or token that was presented as it must not be.
+// Of many at once, one ends it and writes the event.
 func (s grants) endReused(ctx context.Context, q runner, g *storage.Grant, why string, now time.Time) error {
-	if !g.RevokedAt.IsZero() {
-		return nil
-	}
-	if err := revokeWhere(ctx, q, now, `id = $2`, g.ID); err != nil {
+	ended, err := revokeWhere(ctx, q, now, `id = $2`, g.ID)
+	if err != nil || ended == 0 {
 		return err
 	}
 	e := storage.NewEvent(ctx, now, "grant.revoked", g.UserID)
@@ -162,9 +165,11 @@ func (s grants) Rotate(ctx context.Context, r storage.Rotation) (*storage.Rotate
 	return rotated, nil
 }
 
-// repeat looks again at a token that is not the current one: within the grace
-// the token just replaced gets the answer it got, any older or later one ends
-// the grant.
+// repeat looks again at a token that is not the current one. Its MAC is good,
+// so an old generation is one that we gave, or forged with our key: the token
+// just replaced gets the answer it got, within the grace; any other old one
+// ends the grant. A current or later one with another secret was derived by a
+// key that the row did not follow, and says nothing against anybody.
 func (s grants) repeat(ctx context.Context, q runner, r storage.Rotation) (_ *storage.Rotated, refusal, err error) {
 	g := new(storage.Grant)
 	var current, before storage.Digest
@@ -177,18 +182,19 @@ func (s grants) repeat(ctx context.Context, q runner, r storage.Rotation) (_ *st
 	if err != nil {
 		return nil, nil, err
 	}
-	justReplaced := r.Generation == g.Generation-1 && r.Presented == before
-	older := r.Generation < g.Generation-1
+	old := r.Generation < g.Generation
+	inGrace := r.Generation == g.Generation-1 && r.Presented == before &&
+		r.Grace > 0 && r.Now.Before(g.RotatedAt.Add(r.Grace))
 	switch {
 	case g.ClientID != r.ClientID:
 		return nil, storage.ErrMismatch, nil
-	case !g.RevokedAt.IsZero():
-		return nil, storage.ErrNotFound, nil
-	case older, justReplaced && !r.Now.Before(g.RotatedAt.Add(r.Grace)):
+	case old && !inGrace:
 		return nil, storage.ErrReused, s.endReused(ctx, q, g, "refresh token presented after it was replaced", r.Now)
+	case !living:
+		return nil, storage.ErrNotFound, nil
 	case !g.RefreshIdleExpiresAt.After(r.Now):
 		return nil, storage.ErrExpired, nil
-	case !living || !justReplaced:
+	case !inGrace:
 		return nil, storage.ErrNotFound, nil
 	}
 	return &storage.Rotated{Grant: g, Successor: slices.Index(r.Successors, current), Repeated: true}, nil, nil
@@ -211,7 +217,8 @@ func (s grants) Live(ctx context.Context, id, jti string, now time.Time) (*stora
 
 func (s grants) Revoke(ctx context.Context, id string, now time.Time, e *storage.Event) error {
 	return s.write.act(ctx, func(q runner) error {
-		if err := revokeWhere(ctx, q, now, `id = $2`, id); err != nil {
+		ended, err := revokeWhere(ctx, q, now, `id = $2`, id)
+		if err != nil || ended == 0 {
 			return err
 		}
 		return note(ctx, q, e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"time"
 
 	"gatehouse/storage"
@@ -13,23 +14,42 @@ type guesses struct{ *DB }
 
 // try counts one failure more, unless the key has to wait or is locked. A key
 // that rested long enough starts anew, but Max consecutive failures are never
-// forgotten. The wait after n failures is Base·2^(n−Free), at most Cap.
+// forgotten. The wait after n failures is Base·2^(n−Free), at most Cap, which
+// is reached after $8 doublings: nothing beyond is computed, or overflows. $9
+// is the wait after the first failure.
 const try = `
-	INSERT INTO guesses (key, failures, failed_at, next_at) VALUES ($1, 1, $2, $2)
+	INSERT INTO guesses (key, failures, failed_at, next_at) VALUES ($1, 1, $2, CAST($2 AS BIGINT) + $9)
 	ON CONFLICT (key) DO UPDATE SET
 		failures = CASE WHEN guesses.failed_at + $3 <= $2 THEN 1 ELSE guesses.failures + 1 END,
 		failed_at = $2,
 		next_at = $2 + CASE
-			WHEN guesses.failed_at + $3 <= $2 OR guesses.failures + 1 < $4 THEN 0
-			WHEN guesses.failures + 1 - $4 > 20 OR $5 * (1 << CAST(guesses.failures + 1 - $4 AS INTEGER)) > $6 THEN $6
-			ELSE $5 * (1 << CAST(guesses.failures + 1 - $4 AS INTEGER)) END
+			WHEN guesses.failed_at + $3 <= $2 THEN $9
+			WHEN guesses.failures + 1 < $4 THEN 0
+			WHEN guesses.failures + 1 - $4 >= $8 THEN $6
+			ELSE CAST($5 AS BIGINT) << CAST(guesses.failures + 1 - $4 AS INTEGER) END
 	WHERE guesses.next_at <= $2 AND ($7 = 0 OR guesses.failures < $7)
 	RETURNING failures, next_at`
 
+// doublings is how often base must be doubled to reach longest, in milliseconds.
+func doublings(base, longest int64) (n int64) {
+	for ; base > 0 && base < longest; base *= 2 {
+		n++
+		if base > math.MaxInt64/2 {
+			break
+		}
+	}
+	return n
+}
+
 func (s guesses) Try(ctx context.Context, key string, p storage.GuessPolicy, now time.Time) (storage.Guess, error) {
 	g := storage.Guess{Allowed: true}
-	err := s.write.row(ctx, try, key, ms(now), p.Forget.Milliseconds(), int64(p.Free),
-		p.Base.Milliseconds(), p.Cap.Milliseconds(), int64(p.Max)).Scan(&g.Failures, instant{&g.Next})
+	base, longest := p.Base.Milliseconds(), p.Cap.Milliseconds()
+	first := int64(0)
+	if p.Free <= 1 {
+		first = min(base, longest)
+	}
+	err := s.write.row(ctx, try, key, ms(now), p.Forget.Milliseconds(), int64(max(p.Free, 1)),
+		base, longest, int64(p.Max), doublings(base, longest), first).Scan(&g.Failures, instant{&g.Next})
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {
 		return g, err
 	}

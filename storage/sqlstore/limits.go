@@ -15,10 +15,11 @@ type limits struct{ *DB }
 // it on by one interval, and is allowed while that stays within the burst. One
 // upsert judges and counts, by the server's clock.
 func (s limits) Allow(ctx context.Context, key string, rate storage.Rate) (storage.Decision, error) {
-	if rate == (storage.Rate{}) {
+	if rate.Every <= 0 {
 		return storage.Decision{Allowed: true}, nil
 	}
-	every, whole := rate.Every.Microseconds(), int64(rate.Burst)*rate.Every.Microseconds()
+	every := max(rate.Every.Microseconds(), 1)
+	whole := every * int64(max(rate.Burst, 1))
 	var now, tat int64
 	base := `CASE WHEN limits.tat > ` + s.dialect.now + ` THEN limits.tat ELSE ` + s.dialect.now + ` END`
 	err := s.write.row(ctx, `

@@ -12,8 +12,9 @@ const clientTokensLive = 24 * time.Hour
 
 // revokeWhere is the one way a grant ends: it revokes the live grants that
 // condition (of $2 and on) names and enters each in the revocation log, in the
-// caller's transaction, so that no path can forget the log.
-func revokeWhere(ctx context.Context, q runner, now time.Time, condition string, args ...any) error {
+// caller's transaction, so that no path can forget the log. It returns how many
+// it was that ended them.
+func revokeWhere(ctx context.Context, q runner, now time.Time, condition string, args ...any) (int, error) {
 	type ended struct {
 		id   string
 		live time.Duration
@@ -24,14 +25,14 @@ func revokeWhere(ctx context.Context, q runner, now time.Time, condition string,
 	}, `UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND `+condition+` RETURNING id, token_lifetime`,
 		append([]any{ms(now)}, args...)...)
 	if err != nil {
-		return fmt.Errorf("revoke grants: %w", err)
+		return 0, fmt.Errorf("revoke grants: %w", err)
 	}
 	for _, e := range all {
 		if err := enter(ctx, q, "grant", e.id, now, e.live); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(all), nil
 }
 
 // enter writes one line of the revocation log; it stays until the last token

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 
@@ -27,8 +28,8 @@ func scanSession(s scanner) (*storage.Session, error) {
 const liveSession = `sessions.ended_at IS NULL AND sessions.expires_at > $2 AND sessions.idle_expires_at > $2`
 
 func (s sessions) Begin(ctx context.Context, session *storage.Session, cookie, previous, browser storage.Digest, e *storage.Event) error {
-	now := session.AuthTime
-	return s.write.act(ctx, func(q runner) error {
+	now, begun := session.AuthTime, *session
+	err := s.write.act(ctx, func(q runner) error {
 		alive, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1 AND epoch = $2 AND disabled_at IS NULL`, session.UserID, session.Epoch)
 		if err != nil {
 			return err
@@ -36,7 +37,7 @@ func (s sessions) Begin(ctx context.Context, session *storage.Session, cookie, p
 		if !alive {
 			return storage.ErrNotFound
 		}
-		if err := s.replace(ctx, q, session, cookie, previous, now); err != nil {
+		if err := s.replace(ctx, q, &begun, cookie, previous, now); err != nil {
 			return err
 		}
 		err = q.exec(ctx, `
@@ -47,6 +48,10 @@ func (s sessions) Begin(ctx context.Context, session *storage.Session, cookie, p
 		}
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		*session = begun
+	}
+	return err
 }
 
 // replace lets the browser's session of the same user go on, or ends another
@@ -58,13 +63,20 @@ func (s sessions) replace(ctx context.Context, q runner, session *storage.Sessio
 	case err != nil:
 		return err
 	case old.UserID == session.UserID && old.Epoch == session.Epoch:
-		session.ID, session.CreatedAt = old.ID, old.CreatedAt
-		return q.exec(ctx, `
+		var same string
+		err := q.row(ctx, `
 			UPDATE sessions SET cookie = $2, auth_time = $3, amr = $4, acr = $5, seen_at = $3, idle_lifetime = $6,
 				idle_expires_at = $7, expires_at = $8, ip = $9, user_agent = $10
-			WHERE id = $1`,
-			session.ID, cookie, ms(now), words(session.AMR), session.ACR, session.IdleLifetime.Milliseconds(),
-			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent)
+			WHERE id = $1 AND ended_at IS NULL RETURNING id`,
+			old.ID, cookie, ms(now), words(session.AMR), session.ACR, session.IdleLifetime.Milliseconds(),
+			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent).Scan(&same)
+		if err == nil {
+			session.ID, session.CreatedAt = old.ID, old.CreatedAt
+			return nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) { // none: it was ended meanwhile, and a new one begins
+			return err
+		}
 	default:
 		if err := endSession(ctx, q, old.ID, now); err != nil {
 			return err
@@ -101,7 +113,8 @@ func endSession(ctx context.Context, q runner, id string, now time.Time) error {
 	if err := q.exec(ctx, `UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL`, id, ms(now)); err != nil {
 		return err
 	}
-	return revokeWhere(ctx, q, now, `session_id = $2 AND NOT offline`, id)
+	_, err := revokeWhere(ctx, q, now, `session_id = $2 AND NOT offline`, id)
+	return err
 }
 
 func (s sessions) End(ctx context.Context, id string, now time.Time, e *storage.Event) error {

@@ -89,27 +89,33 @@ func (t transaction) exec(ctx context.Context, query string, args ...any) error 
 }
 
 // act runs f in one transaction: all of it, or, where f or the commit returns
-// an error, nothing.
-func (p *pool) act(ctx context.Context, f func(runner) error) error {
+// an error, nothing. Whatever f tells its caller in other ways it must tell
+// after act has returned nil.
+func (p *pool) act(ctx context.Context, f func(runner) error) (err error) {
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		// f panics, or refused. The one connection that writes must be free again.
+		if failed := tx.Rollback(); failed != nil && !errors.Is(failed, sql.ErrTxDone) {
+			// Nothing was decided then, and err is no refusal any more.
+			err = fmt.Errorf("roll back: %w (after: %v)", failed, err)
+		}
+	}()
 	if err := f(transaction{tx}); err != nil {
-		return errors.Join(err, rollback(tx))
+		return err
 	}
+	done = true // a commit that fails has rolled back
 	return tx.Commit()
 }
 
-func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-		return fmt.Errorf("roll back: %w", err)
-	}
-	return nil
-}
-
-// refused carries a refusal out of an act whose writes stay: the transaction
-// commits, and the caller gets the error.
+// actAndRefuse carries a refusal out of an act whose writes stay: the
+// transaction commits, and the caller gets the error.
 func (p *pool) actAndRefuse(ctx context.Context, f func(runner) (refusal, err error)) error {
 	var refusal error
 	err := p.act(ctx, func(q runner) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"gatehouse/storage"
@@ -37,39 +38,63 @@ const anotherAdmin = `(NOT users.admin OR users.disabled_at IS NOT NULL OR EXIST
 func (s users) insert(ctx context.Context, q runner, n storage.NewUser) error {
 	u := n.User
 	err := q.exec(ctx, `
-		INSERT INTO users (id, username, username_key, email, email_key, email_verified, admin, profile, epoch, created_at, updated_at, disabled_at, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, NULL, 1)`,
-		u.ID, u.Username, n.UsernameKey, u.Email, orNull(n.EmailKey), u.EmailVerified, u.Admin, encode(u.Profile), ms(u.CreatedAt))
+		INSERT INTO users (id, username, email, email_verified, admin, profile, epoch, created_at, updated_at, disabled_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $7, NULL, 1)`,
+		u.ID, u.Username, u.Email, u.EmailVerified, u.Admin, encode(u.Profile), ms(u.CreatedAt))
 	if err != nil {
 		return s.unique(err)
 	}
-	// A name must not be found where another's address is looked up, nor the reverse.
-	taken, err := exists(ctx, q, `SELECT 1 FROM users WHERE id <> $1 AND (email_key = $2 OR username_key = $3)`,
-		u.ID, n.UsernameKey, n.EmailKey)
-	if err != nil {
+	if err := setLoginKeys(ctx, q, n); err != nil {
 		return err
 	}
-	if taken {
-		return storage.ErrExists
-	}
-	u.Epoch, u.Version, u.UpdatedAt = 1, 1, u.CreatedAt
 	if n.PasswordHash == "" {
 		return nil
 	}
 	return q.exec(ctx, `INSERT INTO passwords (user_id, hash, changed_at) VALUES ($1, $2, $3)`, u.ID, n.PasswordHash, ms(u.CreatedAt))
 }
 
+// inserted says of a user that insert has stored, and the database committed.
+func inserted(u *storage.User) { u.Epoch, u.Version, u.UpdatedAt = 1, 1, u.CreatedAt }
+
+// setLoginKeys makes name and address what the user is found by. Both are in
+// one table, so that no name is another's address, whichever node is faster.
+func setLoginKeys(ctx context.Context, q runner, n storage.NewUser) error {
+	keys := []string{n.UsernameKey, n.EmailKey}
+	slices.Sort(keys) // two nodes take the same rows in the same order
+	for _, key := range slices.Compact(keys) {
+		if key == "" {
+			continue
+		}
+		var owner string
+		err := q.row(ctx, `
+			INSERT INTO login_keys (key, user_id) VALUES ($1, $2)
+			ON CONFLICT (key) DO UPDATE SET key = excluded.key WHERE login_keys.user_id = excluded.user_id
+			RETURNING user_id`, key, n.User.ID).Scan(&owner)
+		if errors.Is(err, sql.ErrNoRows) {
+			return storage.ErrExists
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s users) Create(ctx context.Context, n storage.NewUser, e *storage.Event) error {
-	return s.write.act(ctx, func(q runner) error {
+	err := s.write.act(ctx, func(q runner) error {
 		if err := s.insert(ctx, q, n); err != nil {
 			return err
 		}
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		inserted(n.User)
+	}
+	return err
 }
 
 func (s users) CreateFirst(ctx context.Context, link storage.Digest, n storage.NewUser, now time.Time, e *storage.Event) error {
-	return s.write.act(ctx, func(q runner) error {
+	err := s.write.act(ctx, func(q runner) error {
 		if err := administrators(ctx, q); err != nil {
 			return err
 		}
@@ -91,6 +116,10 @@ func (s users) CreateFirst(ctx context.Context, link storage.Digest, n storage.N
 		}
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		inserted(n.User)
+	}
+	return err
 }
 
 func (s users) Get(ctx context.Context, id string) (*storage.User, error) {
@@ -98,49 +127,55 @@ func (s users) Get(ctx context.Context, id string) (*storage.User, error) {
 }
 
 func (s users) Find(ctx context.Context, loginKey string) (*storage.User, error) {
-	return scanUser(s.read.row(ctx, `SELECT `+userColumns+` FROM users WHERE username_key = $1 OR email_key = $1`, loginKey))
+	return scanUser(s.read.row(ctx, `
+		SELECT `+userColumns+` FROM login_keys JOIN users ON users.id = login_keys.user_id
+		WHERE login_keys.key = $1`, loginKey))
 }
 
 func (s users) Update(ctx context.Context, n storage.NewUser, now time.Time, e *storage.Event) error {
 	u := n.User
-	return s.write.act(ctx, func(q runner) error {
+	var version int64
+	err := s.write.act(ctx, func(q runner) error {
 		if !u.Admin {
-			if err := administrators(ctx, q); err != nil {
+			if err := staysWithoutAdmin(ctx, q, u.ID); err != nil {
 				return err
-			}
-			remains, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1 AND `+anotherAdmin, u.ID)
-			if err != nil {
-				return err
-			}
-			there, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1`, u.ID)
-			if err != nil {
-				return err
-			}
-			if there && !remains {
-				return storage.ErrLastAdmin
 			}
 		}
-		var version int64
 		err := q.row(ctx, `
-			UPDATE users SET username = $3, username_key = $4, email = $5, email_key = $6, email_verified = $7,
-				admin = $8, profile = $9, updated_at = $10, version = version + 1
+			UPDATE users SET username = $3, email = $4, email_verified = $5, admin = $6, profile = $7, updated_at = $8, version = version + 1
 			WHERE id = $1 AND version = $2 RETURNING version`,
-			u.ID, u.Version, u.Username, n.UsernameKey, u.Email, orNull(n.EmailKey), u.EmailVerified,
-			u.Admin, encode(u.Profile), ms(now)).Scan(&version)
+			u.ID, u.Version, u.Username, u.Email, u.EmailVerified, u.Admin, encode(u.Profile), ms(now)).Scan(&version)
 		if err := s.conflict(ctx, q, err, `SELECT 1 FROM users WHERE id = $1`, u.ID); err != nil {
 			return err
 		}
-		taken, err := exists(ctx, q, `SELECT 1 FROM users WHERE id <> $1 AND (email_key = $2 OR username_key = $3)`,
-			u.ID, n.UsernameKey, n.EmailKey)
-		if err != nil {
+		if err := q.exec(ctx, `DELETE FROM login_keys WHERE user_id = $1 AND key NOT IN ($2, $3)`, u.ID, n.UsernameKey, n.EmailKey); err != nil {
 			return err
 		}
-		if taken {
-			return storage.ErrExists
+		if err := setLoginKeys(ctx, q, n); err != nil {
+			return err
 		}
-		u.Version, u.UpdatedAt = version, now
 		return note(ctx, q, e)
 	})
+	if err == nil {
+		u.Version, u.UpdatedAt = version, now
+	}
+	return err
+}
+
+// staysWithoutAdmin is ErrLastAdmin where this user is the administrator
+// without whom no enabled one would remain.
+func staysWithoutAdmin(ctx context.Context, q runner, id string) error {
+	if err := administrators(ctx, q); err != nil {
+		return err
+	}
+	last, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1 AND NOT `+anotherAdmin, id)
+	if err != nil {
+		return err
+	}
+	if last {
+		return storage.ErrLastAdmin
+	}
+	return nil
 }
 
 // endEverything ends the user's sessions and revokes the user's grants.
@@ -148,7 +183,8 @@ func endEverything(ctx context.Context, q runner, userID string, now time.Time) 
 	if err := q.exec(ctx, `UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL`, userID, ms(now)); err != nil {
 		return err
 	}
-	return revokeWhere(ctx, q, now, `user_id = $2`, userID)
+	_, err := revokeWhere(ctx, q, now, `user_id = $2`, userID)
+	return err
 }
 
 func (s users) Disable(ctx context.Context, id string, now time.Time, e *storage.Event) error {
@@ -221,7 +257,7 @@ func (s users) Delete(ctx context.Context, id string, now time.Time, e *storage.
 			return err
 		}
 		// The log keeps what the rows that go would have said.
-		if err := revokeWhere(ctx, q, now, `user_id = $2`, id); err != nil {
+		if _, err := revokeWhere(ctx, q, now, `user_id = $2`, id); err != nil {
 			return err
 		}
 		var gone string

@@ -44,6 +44,9 @@ func doublings(base, longest int64) (n int64) {
 func (s guesses) Try(ctx context.Context, key string, p storage.GuessPolicy, now time.Time) (storage.Guess, error) {
 	g := storage.Guess{Allowed: true}
 	base, longest := p.Base.Milliseconds(), p.Cap.Milliseconds()
+	if base == 0 {
+		longest = 0 // nothing to double: no wait at all
+	}
 	first := int64(0)
 	if p.Free <= 1 {
 		first = min(base, longest)

@@ -136,7 +136,7 @@ func TestAC249_AMigrationThatBrokeOffCompletesWhenRunAgain(t *testing.T) {
 
 func TestAC249_OfNodesThatMigrateAtOnceOneMigrates(t *testing.T) {
 	eachKind(t, func(t *testing.T, url string) {
-		errs := make([]error, 4)
+		errs := make([]error, 8)
 		var wg sync.WaitGroup
 		for i := range errs {
 			wg.Go(func() {

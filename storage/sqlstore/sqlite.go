@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -64,11 +65,28 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	db.write, db.read = &pool{db: write, prepare: true}, &pool{db: read, prepare: true}
 	db.closers = append([]func() error{read.Close, write.Close}, db.closers...)
 
-	if err := write.PingContext(ctx); err != nil {
+	if err := connect(ctx, write); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w (is it a SQLite database, and writable?)", path, err), db.Close())
 	}
 	db.schema = &schema{db: write, dialect: goose.DialectSQLite3, log: o.Log, name: path, locked: o.Exclusive, lock: lock}
 	return db, nil
+}
+
+// connect makes the first connection. Whoever turns a new file to WAL holds it
+// alone, and SQLite does not let others wait for that: they come again.
+func connect(ctx context.Context, db *sql.DB) error {
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		err := db.PingContext(ctx)
+		e, ok := errors.AsType[*sqlite.Error](err)
+		if !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // readyFile makes the file, for its owner alone whatever the umask, or looks

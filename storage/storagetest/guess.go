@@ -49,6 +49,16 @@ var guessStories = []story{
 			equal(h, "second allowed at once", h.try(key, strict, 0).Allowed, false)
 		}
 	}},
+	{"a policy without a wait never makes one wait, and the longest wait is the longest", func(h *house) {
+		for range 5 {
+			equal(h, "allowed", h.try("a", storage.GuessPolicy{Free: 1, Cap: time.Hour, Forget: time.Hour}, 0).Allowed, true)
+		}
+		short := storage.GuessPolicy{Free: 1, Base: time.Hour, Cap: time.Minute, Forget: 24 * time.Hour}
+		for i := range 3 {
+			at := time.Duration(i) * time.Minute
+			h.sameInstant("next try", h.try("b", short, at).Next, h.after(at+time.Minute))
+		}
+	}},
 	{"100 in a row are the end, however long one waits", func(h *house) {
 		slow := storage.GuessPolicy{Free: 5, Base: 30 * time.Second, Cap: 15 * time.Minute, Max: 100, Forget: 365 * 24 * time.Hour}
 		at := time.Duration(0)

@@ -5,46 +5,17 @@
 package web
 
 import (
-	"context"
+	"cmp"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"gatehouse/provider"
-	"gatehouse/storage"
 )
-
-// BrowserConfig is what a Browser is made from.
-type BrowserConfig struct {
-	Issuer          string
-	Sessions        storage.Sessions
-	SessionIdle     time.Duration // default 8 h
-	SessionLifetime time.Duration // default 24 h
-	Now             func() time.Time
-	Log             *slog.Logger
-}
-
-// A Browser owns the cookies: the browser's one random secret, and the
-// sign-in session (gorilla/sessions over storage.Sessions). It implements
-// provider.Pages.
-type Browser struct{}
-
-// NewBrowser returns the browser side of c.Issuer.
-func NewBrowser(c BrowserConfig) (*Browser, error) { panic("stub") }
-
-var _ provider.Pages = (*Browser)(nil)
-
-func (b *Browser) Session(r *http.Request) (*storage.Session, *storage.User, error) { panic("stub") }
-func (b *Browser) Browser(w http.ResponseWriter, r *http.Request) (storage.Digest, error) {
-	panic("stub")
-}
-func (b *Browser) URL(step provider.Step, requestID string) string                    { panic("stub") }
-func (b *Browser) SignOut(w http.ResponseWriter, r *http.Request)                     { panic("stub") }
-func (b *Browser) Error(w http.ResponseWriter, r *http.Request, e provider.PageError) { panic("stub") }
-func (b *Browser) FormPost(w http.ResponseWriter, r *http.Request, action string, fields map[string]string) {
-	panic("stub")
-}
 
 // A Part is a set of pages: web/signin, later web/account, web/admin, web/api.
 type Part interface {
@@ -57,40 +28,83 @@ type Config struct {
 	Issuer         string
 	Browser        *Browser
 	Provider       *provider.Provider
-	Health         *Health
+	Health         *Health // nil: its addresses are not there
 	TrustedProxies []netip.Prefix
 	Parts          []Part
 	Log            *slog.Logger
 	Now            func() time.Time
 }
 
-// New returns the handler of the public listener.
-func New(c Config) (http.Handler, error) { panic("stub") }
-
-// NewServer returns an http.Server around h with the budgets of headers,
-// bodies and time.
-func NewServer(addr string, h http.Handler, log *slog.Logger) *http.Server { panic("stub") }
-
-// A Check looks at one part of the system. Its report never holds a secret;
-// Detail is shown only to callers who may see error texts.
-type Check struct {
-	Name string // database, cache, signing_keys, upstreams
-	Run  func(ctx context.Context) (status, detail string)
+// New returns the handler of the public listener. What a request passes, in
+// this order: it gets an id and is logged; its path must be clean; its host
+// must be ours; it must have come as safely as the issuer promises; it is
+// bounded; a form must come from our own pages; only then a handler is found.
+func New(c Config) (http.Handler, error) {
+	origin, err := readOrigin(c.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &door{
+		origin: origin, browser: c.Browser, proxies: c.TrustedProxies,
+		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), now: c.Now,
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+origin.path+assetPattern, serveAsset)
+	if c.Provider != nil {
+		c.Provider.Routes(mux)
+	}
+	for _, part := range c.Parts {
+		part.Routes(mux)
+	}
+	if c.Health != nil {
+		c.Health.Routes(mux)
+	}
+	return d.observe(d.cleanPaths(d.ownHost(d.secure(d.bounded(d.sameSite(c.Provider, d.route(mux))))))), nil
 }
 
-// Health runs checks in the background and serves their last results:
-// /healthz, /readyz and /api/health/.
-type Health struct{}
+// A door is what every request passes.
+type door struct {
+	origin  origin
+	browser *Browser
+	proxies []netip.Prefix
+	log     *slog.Logger
+	now     func() time.Time
+}
 
-// NewHealth returns the health of these checks, run each interval.
-func NewHealth(interval time.Duration, now func() time.Time, checks ...Check) *Health { panic("stub") }
+// An origin is the one place where this provider is: nothing is ever read from
+// the Host header or from forwarded ones.
+type origin struct {
+	issuer string
+	scheme string
+	host   string // with the port, where it is not the scheme's own
+	path   string // empty, or begins with a slash and does not end with one
+}
 
-// Run runs the checks until ctx ends; the first round is done when it returns
-// from its first pass.
-func (h *Health) Run(ctx context.Context) error { panic("stub") }
+func readOrigin(issuer string) (origin, error) {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(issuer, "/") {
+		return origin{}, fmt.Errorf("issuer %q must be a URL with a host and without query, fragment or trailing slash", issuer)
+	}
+	if u.Scheme != "https" && u.Scheme != "http" {
+		return origin{}, fmt.Errorf("issuer %q must be https, or http on a loopback name", issuer)
+	}
+	return origin{issuer: issuer, scheme: u.Scheme, host: plainHost(u.Scheme, u.Host), path: u.Path}, nil
+}
 
-// Drain makes /readyz answer 503: the server is stopping.
-func (h *Health) Drain() { panic("stub") }
+func (o origin) secure() bool { return o.scheme == "https" }
 
-// Routes adds the three addresses to mux.
-func (h *Health) Routes(mux *http.ServeMux) { panic("stub") }
+// String is scheme and host, to put a path behind.
+func (o origin) String() string { return o.scheme + "://" + o.host }
+
+// plainHost is a host as it is compared: lower case, without the port that
+// goes without saying.
+func plainHost(scheme, host string) string {
+	host = strings.ToLower(host)
+	if scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}

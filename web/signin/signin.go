@@ -4,12 +4,15 @@
 package signin
 
 import (
+	"cmp"
+	"errors"
 	"log/slog"
 	"net/http"
 
 	"gatehouse/identity"
 	"gatehouse/provider"
 	"gatehouse/storage"
+	"gatehouse/templates"
 	"gatehouse/web"
 )
 
@@ -24,12 +27,69 @@ type Config struct {
 }
 
 // Pages is the sign-in part of the site.
-type Pages struct{}
+type Pages struct {
+	browser  *web.Browser
+	provider *provider.Provider
+	people   *identity.People
+	limits   storage.Limits
+	log      *slog.Logger
+	methods  []Method
+}
 
-// New returns the pages.
-func New(c Config) *Pages { panic("stub") }
-
-// Routes adds the pages to mux, below the issuer's path.
-func (p *Pages) Routes(mux *http.ServeMux) { panic("stub") }
+// New returns the pages. Its list of methods is the order on the sign-in page.
+func New(c Config) *Pages {
+	p := &Pages{
+		browser: c.Browser, provider: c.Provider, people: c.People, limits: c.Limits,
+		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+	}
+	p.methods = []Method{&password{desk: p}}
+	return p
+}
 
 var _ web.Part = (*Pages)(nil)
+
+// Routes adds the pages to mux, below the issuer's path.
+func (p *Pages) Routes(mux *http.ServeMux) {
+	base := p.browser.Base()
+	if base != "" {
+		mux.HandleFunc("GET "+base, p.showHome)
+	}
+	mux.HandleFunc("GET "+base+web.HomePath+"{$}", p.showHome)
+	mux.HandleFunc("GET "+base+web.LoginPath, p.showLogin)
+	mux.HandleFunc("GET "+base+web.ConsentPath, p.showConsent)
+	mux.HandleFunc("POST "+base+web.ConsentPath, p.answerConsent)
+	mux.HandleFunc("GET "+base+web.LogoutPath, p.showLogout)
+	mux.HandleFunc("POST "+base+web.LogoutPath, p.signOut)
+	mux.HandleFunc("GET "+base+web.SignedOutPath, p.showSignedOut)
+	mux.HandleFunc("GET "+base+web.SetupPath, p.showSetup)
+	mux.HandleFunc("POST "+base+web.SetupPath, p.setUp)
+	for _, m := range p.methods {
+		m.Routes(mux, base)
+	}
+}
+
+// showHome is the start page: who is signed in, and the way in or out.
+func (p *Pages) showHome(w http.ResponseWriter, r *http.Request) {
+	_, u, err := p.browser.Session(r)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		p.broken(w, r, "read the session", err)
+		return
+	}
+	var who *templates.Person
+	if u != nil {
+		who = new(person(u))
+	}
+	p.browser.Show(w, r, web.Page{Body: templates.Home(who), Here: web.HomePath})
+}
+
+// broken shows that the database does not answer, once it is logged.
+func (p *Pages) broken(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	p.log.ErrorContext(r.Context(), doing, "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
+	p.browser.Error(w, r, provider.PageError{Status: http.StatusServiceUnavailable, Message: provider.Unavailable})
+}
+
+// seeOther sends the browser on by GET, whatever it came with.
+func seeOther(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+}

@@ -1,0 +1,133 @@
+package web
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/provider"
+	"gatehouse/storage"
+	"gatehouse/templates"
+)
+
+// A failure is an error of the door's own, for a person and for a program.
+type failure struct {
+	status  int
+	message string // a message id
+	code    string // for programs
+	detail  string // for programs
+}
+
+var (
+	notFound    = failure{http.StatusNotFound, "error.not_found", "not_found", "there is nothing at this address"}
+	wrongMethod = failure{http.StatusMethodNotAllowed, provider.WrongMethod, "invalid_request", "this address takes other methods; see Allow"}
+	misdirected = failure{http.StatusMisdirectedRequest, "error.misdirected", "misdirected_request", "this server does not answer under that host"}
+	insecure    = failure{http.StatusForbidden, "error.insecure", "invalid_request", "use https"}
+	tooLarge    = failure{http.StatusRequestEntityTooLarge, "error.too_large", "invalid_request", "the body is larger than 64 KiB"}
+	crossSite   = failure{http.StatusForbidden, "error.cross_site", "invalid_request", "sent from another site"}
+	internal    = failure{http.StatusInternalServerError, "error.internal", "server_error", "something broke on our side"}
+)
+
+// Messages lists the message ids of the errors that this package shows by itself.
+func Messages() []string {
+	all := []string{slowDown}
+	for _, f := range []failure{notFound, wrongMethod, misdirected, insecure, tooLarge, crossSite, internal} {
+		all = append(all, f.message)
+	}
+	return all
+}
+
+// slowDown is the message of a network that failed too often.
+const slowDown = "error.slow_down"
+
+// fail answers with a failure: a page, or JSON for a program.
+func (b *Browser) fail(w http.ResponseWriter, r *http.Request, f failure) {
+	if b.forProgram(r) {
+		writeProblem(w, f.status, map[string]any{"error": f.code, "error_description": f.detail, "request_id": visitOf(r).id})
+		return
+	}
+	b.showError(w, r, f.status, templates.ErrorView{Message: f.message})
+}
+
+// Error shows an error that must not be sent to a redirect URI.
+func (b *Browser) Error(w http.ResponseWriter, r *http.Request, e provider.PageError) {
+	if e.Status == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", "2")
+	}
+	b.showError(w, r, e.Status, templates.ErrorView{Message: e.Message, Parameter: e.Parameter, Back: e.ClientURI})
+}
+
+// SlowDown answers that this network may try again after d.Wait and no sooner.
+func (b *Browser) SlowDown(w http.ResponseWriter, r *http.Request, rate storage.Rate, d storage.Decision) {
+	h := w.Header()
+	wait := strconv.FormatInt(seconds(d.RetryAfter), 10)
+	h.Set("Retry-After", wait)
+	// draft-ietf-httpapi-ratelimit-headers: what the limit is, and what is left of it.
+	h.Set("RateLimit-Policy", `"form";q=`+strconv.Itoa(rate.Burst)+`;w=`+strconv.FormatInt(seconds(time.Duration(rate.Burst)*rate.Every), 10))
+	h.Set("RateLimit", `"form";r=`+strconv.Itoa(d.Remaining)+`;t=`+wait)
+	if b.forProgram(r) {
+		writeProblem(w, http.StatusTooManyRequests, map[string]any{
+			"error": "slow_down", "error_description": "too many failed tries from this network", "retry_after": seconds(d.RetryAfter),
+		})
+		return
+	}
+	b.showError(w, r, http.StatusTooManyRequests, templates.ErrorView{Message: slowDown, Wait: d.RetryAfter})
+}
+
+// seconds rounds up, so that who waits so long is not told to wait again.
+func seconds(d time.Duration) int64 { return int64(max(d+time.Second-1, time.Second) / time.Second) }
+
+func (b *Browser) showError(w http.ResponseWriter, r *http.Request, status int, v templates.ErrorView) {
+	v.Reference = visitOf(r).id
+	frame := templates.Frame{Text: b.Text(w, r), Base: b.origin.path, Site: b.origin.host}
+	if here := b.here(r); here != "" && status != http.StatusMisdirectedRequest {
+		frame.Here = b.origin.path + here
+	}
+	if status == http.StatusMisdirectedRequest {
+		frame.Base = b.origin.issuer // where we are not, our own links lead nowhere
+	}
+	b.draw(w, r, status, stayingHere, frame, templates.Error(v))
+}
+
+// FormPost shows the page that posts an authorization response to action.
+func (b *Browser) FormPost(w http.ResponseWriter, r *http.Request, action string, fields map[string]string) {
+	view := templates.FormPostView{Action: action}
+	if u, err := url.Parse(action); err == nil {
+		view.Host = cmp.Or(u.Host, u.Scheme)
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		view.Fields = append(view.Fields, templates.FormPostField{Name: name, Value: fields[name]})
+	}
+	frame := templates.Frame{Text: b.Text(w, r), Base: b.origin.path, Site: b.origin.host}
+	b.draw(w, r, http.StatusOK, noScript+"; script-src "+templates.SubmitScriptHash(), frame, templates.FormPost(view))
+}
+
+// forProgram reports whether a program reads the answer: at an address that no
+// person opens, or where it says so.
+func (b *Browser) forProgram(r *http.Request) bool {
+	path := strings.TrimPrefix(r.URL.Path, b.origin.path)
+	switch {
+	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/.well-known/"), strings.HasPrefix(r.URL.Path, "/.well-known/"):
+		return true
+	case slices.Contains([]string{provider.TokenPath, provider.UserinfoPath, provider.JWKSPath}, path):
+		return true
+	}
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "json") && !strings.Contains(accept, "text/html")
+}
+
+func writeProblem(w http.ResponseWriter, status int, body map[string]any) {
+	content, err := json.Marshal(body)
+	if err != nil {
+		panic("web: encode an error: " + err.Error()) // strings and numbers
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(content)
+}

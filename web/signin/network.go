@@ -1,0 +1,45 @@
+package signin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/storage"
+	"gatehouse/web"
+)
+
+// networkRate is how many forms a network may get wrong: 100 an hour.
+var networkRate = storage.Rate{Burst: 100, Every: 36 * time.Second}
+
+// A count is one form that was counted as wrong before it was looked at, so
+// that forms in parallel cannot outrun the count. What turns out right is
+// given back.
+type count struct {
+	pages *Pages
+	key   string
+}
+
+// count counts a form against its network. Where there were too many, the page
+// that says so is shown, and ok is false.
+func (p *Pages) count(w http.ResponseWriter, r *http.Request) (c count, ok bool) {
+	c = count{pages: p, key: "form:" + web.Network(web.Address(r))}
+	d, err := p.limits.Allow(r.Context(), c.key, networkRate)
+	switch {
+	case err != nil:
+		p.broken(w, r, "count a form", err)
+		return c, false
+	case !d.Allowed:
+		p.browser.SlowDown(w, r, networkRate, d)
+		return c, false
+	}
+	return c, true
+}
+
+// refund gives the form back. It does so even where the browser has gone: the
+// work is done.
+func (c count) refund(r *http.Request) {
+	if err := c.pages.limits.Refund(context.WithoutCancel(r.Context()), c.key, networkRate); err != nil {
+		c.pages.log.WarnContext(r.Context(), "give a counted form back", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
+	}
+}

@@ -1,0 +1,196 @@
+// Package config is every setting of gatehouse: its name, its default and its
+// meaning stand in one struct, Config, and nowhere else. It reads them from
+// the file, the environment and the flags, and says everything that is wrong
+// at once. It knows no database and no protocol.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"gatehouse/storage"
+)
+
+// Config is the settings. The comment of a field is its documentation: `config
+// reference` prints it. Tags: setting (its name), default, and what is
+// allowed: oneof, min and max. flag names the commands that take it as a flag;
+// file says that it can only stand in the file.
+type Config struct {
+	// Where people and programs reach the provider: an https address without query
+	// or fragment. http is only for a loopback host such as localhost. With a path,
+	// every address lies under it. Where only the port to listen on is set, the
+	// default follows it.
+	Issuer string `setting:"issuer" default:"http://localhost:8000" flag:"serve"`
+	// The address to listen on, as host:port. Default: 127.0.0.1:8000 for a loopback
+	// issuer, else :8000. PORT changes the port alone.
+	Listen string `setting:"listen" flag:"serve"`
+	// The directory of the embedded database, the generated master key and its lock.
+	// It is made where it is missing, closed to all but its owner.
+	DataDir string `setting:"data_dir" default:"./data" flag:"all"`
+	// The database: sqlite://PATH or postgres://USER:PASSWORD@HOST:PORT/NAME.
+	// Default: the file gatehouse.db in the data directory. DATABASE_URL means the
+	// same, and so do DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD together.
+	DatabaseURL Secret `setting:"database_url"`
+	Database    Database
+	// When `serve` applies pending migrations: auto, or manual, by `migrate up`.
+	// Default: auto on SQLite, manual on PostgreSQL.
+	Migrate string `setting:"migrate" oneof:"auto manual"`
+	// 32 bytes in base64 (`openssl rand -base64 32`) that encrypt the signing keys at
+	// rest. Several, comma separated: the first encrypts, all decrypt. Default, on
+	// SQLite: the file master.key in the data directory, made at the first start. On
+	// PostgreSQL it must be set.
+	MasterKey Secret `setting:"master_key"`
+	// The networks, as CIDRs, whose X-Forwarded-For, X-Forwarded-Proto and Forwarded
+	// headers are believed. Name your proxies only.
+	TrustedProxies []netip.Prefix `setting:"trusted_proxies"`
+	// Who may make an account. In this version: closed, which means an
+	// administrator or `gatehouse user create`.
+	Registration string `setting:"registration" default:"closed" oneof:"closed"`
+	// The scopes that discovery shows beside the standard ones.
+	Scopes   []string `setting:"scopes"`
+	TLS      TLS
+	Password Password
+	Token    Token
+	Session  Session
+	Setup    Setup
+	Keys     Keys
+	Mail     Mail
+	Log      Log
+	// The relying parties that are declared here, by their registered metadata names
+	// (RFC 7591, OpenID Connect Registration) and client_id, client_secret or
+	// client_secret_file. They are applied at start and on SIGHUP, and edited nowhere
+	// else; one that leaves the file is disabled. A secret has at least 32 characters.
+	Clients []Client `setting:"clients" file:"only"`
+
+	origins map[string]Origin
+	wrong   map[string]bool
+}
+
+// Database is the pool of connections to PostgreSQL. A connection lives for 10
+// minutes at most.
+type Database struct {
+	// Connections kept open to PostgreSQL.
+	MinConnections int `setting:"database.min_connections" default:"5" min:"1" max:"1000"`
+	// The most connections to PostgreSQL.
+	MaxConnections int `setting:"database.max_connections" default:"20" min:"1" max:"1000"`
+}
+
+// TLS is for serving https without a proxy.
+type TLS struct {
+	// The file of the certificate chain (PEM), to serve https without a proxy. Reread on SIGHUP.
+	Cert string `setting:"tls.cert"`
+	// The file of the certificate's private key (PEM), closed to others. Reread on SIGHUP.
+	Key string `setting:"tls.key"`
+	// The oldest version of TLS that is spoken.
+	MinVersion string `setting:"tls.min_version" default:"1.2" oneof:"1.2 1.3"`
+}
+
+// Password is the password policy and the cost of a hash.
+type Password struct {
+	// The fewest characters of a password.
+	MinLength int `setting:"password.min_length" default:"8" min:"8" max:"64"`
+	// Whether a password needs an upper-case letter.
+	Upper bool `setting:"password.upper" default:"true"`
+	// Whether a password needs a lower-case letter.
+	Lower bool `setting:"password.lower" default:"true"`
+	// Whether a password needs a digit.
+	Digit bool `setting:"password.digit" default:"true"`
+	// Whether a password needs a character that is neither letter nor digit.
+	Special bool `setting:"password.special" default:"true"`
+	// Whether common and breached passwords, and those made of the account's own
+	// names, are refused.
+	RefuseCommon bool `setting:"password.refuse_common" default:"true"`
+	Hash         Hash
+}
+
+// Hash is the cost of argon2id.
+type Hash struct {
+	// The memory of one argon2id hash, in KiB. Memory times iterations is at least 35840.
+	Memory int `setting:"password.hash.memory" default:"19456" min:"7168" max:"262144"`
+	// The passes of one argon2id hash.
+	Iterations int `setting:"password.hash.iterations" default:"2" min:"1" max:"16"`
+	// The lanes of one argon2id hash.
+	Parallelism int `setting:"password.hash.parallelism" default:"1" min:"1" max:"16"`
+	// How many hashes run at once; 0 is one for each core.
+	AtOnce int `setting:"password.hash.at_once" default:"0" min:"0" max:"256"`
+	// How many more may wait; whoever comes then is asked to try again.
+	Queue int `setting:"password.hash.queue" default:"32" min:"1" max:"4096"`
+}
+
+// Token is lifetimes. A client's metadata may set others for it.
+type Token struct {
+	// How long an authorization code lives.
+	Code time.Duration `setting:"token.code_lifetime" default:"60s" min:"1s" max:"60s"`
+	// How long an access token lives. Of a client: access_token_lifetime.
+	Access time.Duration `setting:"token.access_lifetime" default:"10m" min:"1s" max:"24h"`
+	// How long an ID token lives. Of a client: id_token_lifetime.
+	ID time.Duration `setting:"token.id_lifetime" default:"10m" min:"1s" max:"24h"`
+	// How long a refresh token lives unused. Of a client: refresh_token_idle_lifetime.
+	RefreshIdle time.Duration `setting:"token.refresh_idle_lifetime" default:"30d" min:"1s" max:"366d"`
+	// How long a refresh token and its successors live in all. Of a client: refresh_token_lifetime.
+	Refresh time.Duration `setting:"token.refresh_lifetime" default:"90d" min:"1s" max:"366d"`
+	// How long a rotated refresh token is still answered, with the same successor. Of
+	// a client: refresh_grace.
+	RefreshGrace time.Duration `setting:"token.refresh_grace" default:"60s" min:"0s" max:"5m"`
+	// The same for public clients.
+	RefreshGracePublic time.Duration `setting:"token.refresh_grace_public" default:"10s" min:"0s" max:"5m"`
+}
+
+// Session is how long people stay signed in.
+type Session struct {
+	// How long a browser stays signed in without coming back.
+	Idle time.Duration `setting:"session.idle_lifetime" default:"8h" min:"1m" max:"366d"`
+	// How long a browser stays signed in at most.
+	Lifetime time.Duration `setting:"session.lifetime" default:"24h" min:"1m" max:"366d"`
+	// How long a person may take from the application's request to the answer.
+	Request time.Duration `setting:"session.request_lifetime" default:"1h" min:"1m" max:"24h"`
+}
+
+// Setup is about the first administrator.
+type Setup struct {
+	// How long a set-up link can be used.
+	LinkLifetime time.Duration `setting:"setup.link_lifetime" default:"1h" min:"1m" max:"7d"`
+}
+
+// Keys is the timetable of the signing keys.
+type Keys struct {
+	// How long one generation of keys signs before the next one takes over.
+	RotateEvery time.Duration `setting:"keys.rotate_every" default:"30d" min:"1s" max:"366d"`
+	// How long others may keep the JWKS (its Cache-Control).
+	JWKSMaxAge time.Duration `setting:"keys.jwks_max_age" default:"5m" min:"1s" max:"24h"`
+	// How long a key is published before it signs: at least twice the age that caches
+	// of the JWKS may have and a second, and less than keys.rotate_every.
+	PublishLead time.Duration `setting:"keys.publish_lead" default:"1h" min:"1s" max:"30d"`
+	// How long a key stays published after its last signature: a minute longer than
+	// any token lives, at least.
+	KeepAfter time.Duration `setting:"keys.keep_after" default:"25h" min:"1s" max:"366d"`
+}
+
+// Mail is where mails go out.
+type Mail struct {
+	// The mail server: smtp://USER:PASSWORD@HOST:587 (STARTTLS, demanded but on
+	// loopback) or smtps://… Default: nothing is mailed.
+	URL Secret `setting:"mail.url"`
+	// The sender's address.
+	From string `setting:"mail.from"`
+}
+
+// Log is what is written, and where.
+type Log struct {
+	// The least important lines that are written.
+	Level string `setting:"log.level" default:"info" oneof:"debug info warn error" flag:"serve"`
+	// How lines look: text, json, or auto: text on a terminal, else json.
+	Format string `setting:"log.format" default:"auto" oneof:"auto text json" flag:"serve"`
+	// A file that is written beside stderr, as JSON, closed to others; a new one is
+	// begun at 100 MB, and 5 are kept.
+	File string `setting:"log.file"`
+}
+
+// A Client is a relying party that the file declares.
+type Client struct {
+	ID       string
+	Secret   Secret
+	Metadata storage.ClientMetadata
+	// Where it stands in the file.
+	Where string
+}

@@ -1,0 +1,109 @@
+package config
+
+import (
+	_ "embed"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"strings"
+	"sync"
+)
+
+// The comments of the fields are the documentation, so the source travels along.
+//
+//go:embed config.go
+var source string
+
+// comments is the comment of each field, by struct and field.
+var comments = sync.OnceValue(func() map[string]string {
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
+	if err != nil {
+		panic("config: " + err.Error()) // it compiled
+	}
+	texts := make(map[string]string)
+	for n := range ast.Preorder(file) {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			continue
+		}
+		if fields, ok := spec.Type.(*ast.StructType); ok {
+			for _, f := range fields.Fields.List {
+				for _, name := range f.Names {
+					texts[spec.Name.Name+"."+name.Name] = strings.TrimSpace(f.Doc.Text())
+				}
+			}
+		}
+	}
+	return texts
+})
+
+// Doc is what the setting means.
+func (s *Setting) Doc() string { return comments()[s.owner.Name()+"."+s.field] }
+
+// Summary is the first sentence of Doc, for --help.
+func (s *Setting) Summary() string {
+	text, _, _ := strings.Cut(strings.ReplaceAll(s.Doc(), "\n", " "), ". ")
+	text, _, _ = strings.Cut(text, ": ")
+	return strings.TrimSuffix(text, ".")
+}
+
+// Allowed says what values the setting takes, or is empty where its meaning
+// says so.
+func (s *Setting) Allowed() string {
+	switch {
+	case len(s.OneOf) > 0:
+		return strings.Join(s.OneOf, ", ")
+	case s.Min != "":
+		return s.Min + " to " + s.Max
+	case s.kind.Kind().String() == "bool":
+		return "true, false"
+	}
+	return ""
+}
+
+// Reference writes every setting, its names, its default and its meaning.
+func Reference(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(`Settings of gatehouse. Later wins: built-in default, file, environment, flag.
+
+The file is gatehouse.yaml, or the one that --config or GATEHOUSE_CONFIG names;
+a dot in a name is a level of it. Times are written as 90s, 10m, 8h or 30d, and
+lists comma separated or as YAML lists. A setting marked secret may also be in
+a file of its own, closed to others: append _FILE to its name in the
+environment, or _file in the file.
+
+`)
+	for _, s := range Settings() {
+		s.describe(&b)
+	}
+	fmt.Fprintf(&b, "clients\n%s\n    only in the file\n", indent(comments()["Config.Clients"]))
+	b.WriteString(`
+Well-known names are honoured as they are: DATABASE_URL, or DB_HOST, DB_PORT,
+DB_NAME, DB_USER and DB_PASSWORD; and PORT.
+`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (s *Setting) describe(b *strings.Builder) {
+	fmt.Fprintf(b, "%s\n%s\n    %s", s.Name, indent(s.Doc()), s.Env())
+	if s.Flags != "" {
+		fmt.Fprintf(b, " or --%s", s.Flag())
+	}
+	if s.Secret {
+		b.WriteString("; secret")
+	}
+	if s.Default != "" {
+		fmt.Fprintf(b, "; default: %s", s.Default)
+	}
+	if a := s.Allowed(); a != "" {
+		fmt.Fprintf(b, "; allowed: %s", a)
+	}
+	b.WriteString("\n\n")
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(text, "\n", "\n    ")
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/identity"
+	"gatehouse/keys"
+	"gatehouse/storage/sqlstore"
+)
+
+// refusals joins what is wrong with the settings and what is wrong with the
+// files they name, as one *config.Error, or nil.
+func refusals(err error, more []error) error {
+	e, ok := errors.AsType[*config.Error](err)
+	if err != nil && !ok {
+		return err
+	}
+	if !ok {
+		e = new(config.Error)
+	}
+	e.Problems = append(e.Problems, more...)
+	if len(e.Problems) == 0 {
+		return nil
+	}
+	return e
+}
+
+// checkFiles says what is wrong beyond the settings' own words, looking at
+// files and changing nothing: declared clients, the data directory, the master
+// key, the certificate, the database file, the mail server's address.
+func checkFiles(cfg *config.Config) []error {
+	var problems []error
+	look := func(err error, settings ...string) {
+		if err != nil && !cfg.Wrong(settings...) {
+			problems = append(problems, err)
+		}
+	}
+	look(registrar(cfg, nil).Check(declarations(cfg)), "issuer", "scopes")
+	look(checkDataDir(cfg.DataDir), "data_dir")
+	if cfg.MasterKey.IsZero() && !cfg.Wrong("master_key", "database_url", "data_dir") {
+		if _, embedded := cfg.SQLite(); embedded {
+			_, err := readMasterKeyFile(masterKeyPath(cfg))
+			if !errors.Is(err, fs.ErrNotExist) {
+				look(err)
+			}
+		}
+	}
+	_, err := loadCertificate(cfg.TLS)
+	look(err, "tls.cert", "tls.key")
+	if !cfg.Mail.URL.IsZero() {
+		_, err = identity.NewMailer(cfg.Mail.URL.Reveal(), cfg.Mail.From)
+		look(err, "mail.url", "mail.from")
+	}
+	if cfg.Log.File != "" {
+		_, err = os.Stat(filepath.Dir(cfg.Log.File))
+		look(err, "log.file")
+	}
+	return problems
+}
+
+// checkRunning says what else would keep serve from starting: the database in
+// use or closed to us, keys that do not open, the port taken. It is asked when
+// something is wrong already, so that nobody has to start once for each error;
+// it makes nothing.
+func checkRunning(ctx context.Context, cfg *config.Config) []error {
+	var problems []error
+	locked := false
+	if !cfg.Wrong("database_url", "data_dir") {
+		err := checkDatabase(ctx, cfg)
+		locked = errors.Is(err, sqlstore.ErrInUse)
+		if err != nil && !errors.Is(err, sqlstore.ErrMissing) {
+			problems = append(problems, err)
+		}
+	}
+	// Whoever has the database has the port too.
+	if !locked && !cfg.Wrong("listen") {
+		l, err := listen(cfg.Listen)
+		if err != nil {
+			return append(problems, err)
+		}
+		l.Close()
+	}
+	return problems
+}
+
+// checkDatabase opens the database that is there, and its signing keys.
+func checkDatabase(ctx context.Context, cfg *config.Config) error {
+	db, err := sqlstore.Open(ctx, sqlstore.Options{URL: cfg.DatabaseURL.Reveal(), Exclusive: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	master, err := masterKeys(cfg)
+	if err != nil {
+		return nil // said by checkFiles, or not made yet
+	}
+	store := db.Store()
+	if rows, err := store.Keys.List(ctx); err != nil || len(rows) == 0 {
+		return err
+	}
+	return startRing(ctx, cfg, keys.NewRing(ringConfig(cfg, store, master, nil)))
+}

@@ -1,0 +1,350 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/identity"
+	"gatehouse/keys"
+	"gatehouse/provider"
+	"gatehouse/storage"
+	"gatehouse/storage/sqlstore"
+	"gatehouse/templates"
+	"gatehouse/web"
+	"gatehouse/web/signin"
+)
+
+func newServeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the provider",
+		Long: `Runs the provider until SIGINT or SIGTERM; then it finishes what is in flight,
+for at most 30 seconds. SIGHUP rereads the declared clients, the TLS certificate
+and the log file's path.
+
+With nothing configured it makes ./data, with an embedded database and its
+master key, listens on 127.0.0.1:8000, and prints a one-time address where the
+first administrator is made.`,
+		Example: "  gatehouse serve\n  gatehouse serve --issuer https://id.example.com --config /etc/gatehouse.yaml",
+		Args:    cobra.NoArgs,
+	}
+	addSettingFlags(cmd.Flags(), "serve")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := loadSettings(cmd)
+		if err := refusals(err, checkFiles(cfg)); err != nil {
+			return refusals(err, checkRunning(cmd.Context(), cfg))
+		}
+		useMemoryFreely()
+		log := openLog(cfg.Log, cmd.ErrOrStderr())
+		s, err := startServer(cmd.Context(), cfg, log)
+		if err != nil {
+			return err
+		}
+		s.announce(cmd.OutOrStdout())
+		s.reloadOnHangup(cmd.Context(), func() (*config.Config, error) { return loadSettings(cmd) })
+		return s.wait(cmd.Context())
+	}
+	return cmd
+}
+
+// A server is a provider that answers.
+type server struct {
+	cfg       *config.Config
+	log       *logSink
+	db        *sqlstore.DB
+	store     *storage.Store
+	people    *identity.People
+	registrar *provider.Registrar
+	health    *web.Health
+	http      *http.Server
+	listener  net.Listener
+	cert      *certificate // nil: plain http
+	// setupLink is where the first administrator is made, and setupExpires until
+	// when; empty where there is one already.
+	setupLink    string
+	setupExpires time.Time
+
+	stop    context.CancelFunc // ends the loops in the background
+	loops   sync.WaitGroup
+	stopped chan error // what the listener ended with
+}
+
+// startServer wires the provider in building order and lets it answer. Its
+// listener is open when it returns; wait runs it to its end.
+func startServer(ctx context.Context, cfg *config.Config, log *logSink) (s *server, err error) {
+	s = &server{cfg: cfg, log: log, stopped: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	ctx = storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse serve"})
+
+	s.db, err = sqlstore.Open(ctx, sqlstore.Options{
+		URL: cfg.DatabaseURL.Reveal(), Create: true, Exclusive: true, Migrate: cfg.Migrate == "auto",
+		MinConns: int32(cfg.Database.MinConnections), MaxConns: int32(cfg.Database.MaxConnections), Log: log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.store = s.db.Store()
+	master, err := openMaster(ctx, cfg, s.store)
+	if err != nil {
+		return nil, err
+	}
+	ring := keys.NewRing(ringConfig(cfg, s.store, master, log.Logger))
+	if err := startRing(ctx, cfg, ring); err != nil {
+		return nil, err
+	}
+	s.people, err = identity.New(peopleConfig(cfg, s.store, log.Logger))
+	if err != nil {
+		return nil, err
+	}
+	browser, err := web.NewBrowser(web.BrowserConfig{
+		Issuer: cfg.Issuer, Sessions: s.store.Sessions,
+		SessionIdle: cfg.Session.Idle, SessionLifetime: cfg.Session.Lifetime, Log: log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	op, err := provider.New(provider.Config{
+		Issuer: cfg.Issuer, Store: s.store, Keys: ring, Master: master, Pages: browser,
+		Lifetimes: lifetimes(cfg), Scopes: cfg.Scopes, UILocales: templates.Languages(), Log: log.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.health = web.NewHealth(healthEvery, time.Now, log.Logger, healthChecks(s.db, ring)...)
+	door, err := web.New(web.Config{
+		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log.Logger,
+		Parts: []web.Part{signin.New(signin.Config{
+			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: s.db.Limits(), Log: log.Logger,
+		})},
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	s.registrar = registrar(cfg, s.store)
+	if err := s.declareClients(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := s.makeSetupLink(ctx); err != nil {
+		return nil, err
+	}
+	if s.listener, err = listen(cfg.Listen); err != nil {
+		return nil, err
+	}
+	if s.cert, err = loadCertificate(cfg.TLS); err != nil {
+		return nil, err
+	}
+	s.http = web.NewServer(cfg.Listen, door, log.Logger)
+	s.health.Look(ctx)
+	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, s.db.Sweep, s.health.Run)
+	return s, nil
+}
+
+// run lets the listener answer and the loops turn, until stop.
+func (s *server) run(ctx context.Context, loops ...func(context.Context) error) {
+	ctx, s.stop = context.WithCancel(ctx)
+	for _, loop := range loops {
+		s.loops.Go(func() {
+			if err := loop(ctx); err != nil {
+				s.log.ErrorContext(ctx, "background", "error", err)
+			}
+		})
+	}
+	go func() {
+		if s.cert == nil {
+			s.stopped <- s.http.Serve(s.listener)
+			return
+		}
+		s.http.TLSConfig = s.cert.server()
+		s.stopped <- s.http.ServeTLS(s.listener, "", "")
+	}()
+}
+
+// stopWithin is how long requests in flight may take once the server stops.
+const stopWithin = 30 * time.Second
+
+// wait runs until ctx ends, or the listener fails; then it stops accepting,
+// finishes what is in flight and closes everything.
+func (s *server) wait(ctx context.Context) error {
+	var err error
+	select {
+	case err = <-s.stopped:
+		err = fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
+	case <-ctx.Done():
+		s.log.InfoContext(ctx, "stopping")
+		s.health.Drain()
+		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if serr := s.http.Shutdown(finish); serr != nil {
+			err = fmt.Errorf("requests were cut off after %s", stopWithin)
+			s.http.Close()
+		}
+	}
+	err = errors.Join(err, s.close())
+	s.log.Info("stopped")
+	return err
+}
+
+// close ends the loops and gives back what startServer took.
+func (s *server) close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.loops.Wait()
+	if s.listener != nil {
+		s.listener.Close() // Shutdown has closed it already, or nothing serves it
+	}
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// openMaster returns the master keys; the embedded database has them made at
+// its first start. Signing keys that are there already opened under another
+// one, which nothing can replace.
+func openMaster(ctx context.Context, cfg *config.Config, store *storage.Store) (*keys.Master, error) {
+	master, err := masterKeys(cfg)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return master, err
+	}
+	path := masterKeyPath(cfg)
+	rows, err := store.Keys.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the signing keys: %w", err)
+	}
+	if len(rows) > 0 {
+		return nil, fmt.Errorf("the master key %s is missing, and nothing else opens the signing keys in the database: restore it from a backup", path)
+	}
+	if err := makeMasterKey(path); err != nil {
+		return nil, err
+	}
+	return masterKeys(cfg)
+}
+
+// startRing loads the signing keys, and makes the first ones where there are none.
+func startRing(ctx context.Context, cfg *config.Config, ring *keys.Ring) error {
+	err := ring.Start(ctx)
+	if errors.Is(err, keys.ErrSealed) {
+		return fmt.Errorf("%w; the master key in use is that of %s", err, masterKeySource(cfg))
+	}
+	return err
+}
+
+// masterKeySource is where the master key comes from, for messages.
+func masterKeySource(cfg *config.Config) string {
+	if cfg.MasterKey.IsZero() {
+		return masterKeyPath(cfg)
+	}
+	return cfg.Origin("master_key").Name
+}
+
+// declareClients makes the declared clients what the file says.
+func (s *server) declareClients(ctx context.Context, cfg *config.Config) error {
+	ctx = storage.WithOrigin(ctx, storage.Origin{Actor: "configuration file"})
+	return s.registrar.Declare(ctx, declarations(cfg))
+}
+
+// makeSetupLink makes the address for the first administrator, where there is none yet.
+func (s *server) makeSetupLink(ctx context.Context) error {
+	secret, expires, err := s.people.NewSetupLink(ctx)
+	if errors.Is(err, identity.ErrSetUp) {
+		return nil
+	}
+	s.setupLink, s.setupExpires = setupAddress(s.cfg, secret), expires
+	return err
+}
+
+// announce prints what whoever started the server needs next.
+func (s *server) announce(w io.Writer) {
+	database := "PostgreSQL"
+	if path, embedded := s.cfg.SQLite(); embedded {
+		database = path
+	}
+	fmt.Fprintf(w, "\ngatehouse %s is ready.\n\n  Address    %s\n  Listening  %s\n  Database   %s\n", version(), s.cfg.Issuer, s.listener.Addr(), database)
+	if s.setupLink != "" {
+		fmt.Fprintf(w, "\n  There is no administrator yet. Make the first one here, once, until %s:\n\n  %s\n\n"+
+			"  \"gatehouse setup-link\" prints another.\n", s.setupExpires.Local().Format("15:04 MST"), s.setupLink)
+	}
+	fmt.Fprintln(w)
+}
+
+// reloadOnHangup rereads on SIGHUP what can change under a running server: the
+// declared clients, the TLS certificate and the log file. What is wrong is
+// logged, and what was in force stays.
+func (s *server) reloadOnHangup(ctx context.Context, load func() (*config.Config, error)) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	s.loops.Go(func() {
+		defer signal.Stop(hangup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				s.reload(ctx, load)
+			}
+		}
+	})
+}
+
+func (s *server) reload(ctx context.Context, load func() (*config.Config, error)) {
+	var errs []error
+	if cfg, err := load(); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, s.declareClients(ctx, cfg))
+	}
+	if s.cert != nil {
+		errs = append(errs, s.cert.reload())
+	}
+	if err := errors.Join(append(errs, s.log.reopen())...); err != nil {
+		s.log.ErrorContext(ctx, "reload", "error", err)
+		return
+	}
+	s.log.InfoContext(ctx, "reloaded")
+}
+
+// useMemoryFreely collects garbage later than Go would by itself, up to a
+// limit; GOGC and GOMEMLIMIT have the last word.
+func useMemoryFreely() {
+	if cmp.Or(os.Getenv("GOGC"), os.Getenv("GOMEMLIMIT")) == "" {
+		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// memoryLimit is soft: beyond it garbage is collected sooner.
+const memoryLimit = 64 << 20
+
+// listen takes the address, and says what to do where it cannot.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; stop that, or choose another address with GATEHOUSE_LISTEN or PORT", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("this user may not listen on %s; choose a port from 1024 with GATEHOUSE_LISTEN or PORT", address)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}

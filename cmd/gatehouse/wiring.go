@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/identity"
+	"gatehouse/keys"
+	"gatehouse/provider"
+	"gatehouse/storage"
+	"gatehouse/storage/sqlstore"
+	"gatehouse/web"
+)
+
+// What each part takes of the settings. Commands beside serve make the same parts.
+
+func ringConfig(cfg *config.Config, store *storage.Store, master *keys.Master, log *slog.Logger) keys.Config {
+	return keys.Config{
+		Store: store.Keys, Changes: store.Changes, Master: master, JWKSMaxAge: cfg.Keys.JWKSMaxAge, Log: log,
+		Timetable: keys.Timetable{RotateEvery: cfg.Keys.RotateEvery, PublishLead: cfg.Keys.PublishLead, KeepAfter: cfg.Keys.KeepAfter},
+	}
+}
+
+func peopleConfig(cfg *config.Config, store *storage.Store, log *slog.Logger) identity.Config {
+	p, h := cfg.Password, cfg.Password.Hash
+	c := identity.Config{
+		Store: store, Issuer: cfg.Issuer, SetupTTL: cfg.Setup.LinkLifetime, Log: log,
+		Policy: identity.PasswordPolicy{
+			MinLength: p.MinLength, Upper: p.Upper, Lower: p.Lower, Digit: p.Digit, Special: p.Special, RefuseCommon: p.RefuseCommon,
+		},
+		Hash: identity.HashCost{
+			MemoryKiB: uint32(h.Memory), Iterations: uint32(h.Iterations), Parallelism: uint8(h.Parallelism), AtOnce: h.AtOnce, Queue: h.Queue,
+		},
+	}
+	if !cfg.Mail.URL.IsZero() {
+		// checkFiles made one of the same address before.
+		c.Mailer, _ = identity.NewMailer(cfg.Mail.URL.Reveal(), cfg.Mail.From)
+	}
+	return c
+}
+
+func lifetimes(cfg *config.Config) provider.Lifetimes {
+	t := cfg.Token
+	return provider.Lifetimes{
+		Code: t.Code, AccessToken: t.Access, IDToken: t.ID, RefreshIdle: t.RefreshIdle, RefreshMax: t.Refresh,
+		RefreshGrace: t.RefreshGrace, RefreshGracePublic: t.RefreshGracePublic, AuthRequest: cfg.Session.Request,
+	}
+}
+
+// registrar is the one way in which clients are made and changed. store may be
+// nil where they are only checked.
+func registrar(cfg *config.Config, store *storage.Store) *provider.Registrar {
+	return &provider.Registrar{Store: store, Issuer: cfg.Issuer}
+}
+
+func declarations(cfg *config.Config) []provider.Declaration {
+	var all []provider.Declaration
+	for _, c := range cfg.Clients {
+		all = append(all, provider.Declaration{ID: c.ID, Secret: c.Secret.Reveal(), Metadata: c.Metadata})
+	}
+	return all
+}
+
+// setupAddress is where a browser spends the secret of a set-up link.
+func setupAddress(cfg *config.Config, secret string) string {
+	return cfg.Issuer + "/setup?token=" + secret
+}
+
+// healthEvery is how often the checks look.
+const healthEvery = 10 * time.Second
+
+// healthChecks are what /api/health/ reports. The cache and the upstreams are
+// there from the start, so that who watches them need not change later.
+func healthChecks(db *sqlstore.DB, ring *keys.Ring) []web.Check {
+	notConfigured := func(context.Context) web.CheckResult {
+		return web.CheckResult{Status: web.Healthy, Note: "not configured"}
+	}
+	return []web.Check{
+		{Name: "database", Run: func(ctx context.Context) web.CheckResult {
+			if err := db.Ping(ctx); err != nil {
+				return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
+			}
+			return web.CheckResult{Status: web.Healthy}
+		}},
+		{Name: "cache", Run: notConfigured},
+		{Name: "signing_keys", Run: func(context.Context) web.CheckResult { return checkSigning(ring) }},
+		{Name: "upstreams", Run: notConfigured},
+	}
+}
+
+// checkSigning signs and verifies with the key of every algorithm. RS256 and
+// ES256 are what most clients use; the others are made in the background.
+func checkSigning(ring *keys.Ring) web.CheckResult {
+	for _, alg := range []string{keys.RS256, keys.ES256} {
+		if _, err := ring.Signer(alg); err != nil {
+			return web.CheckResult{Status: web.Unhealthy, Note: "cannot sign", Err: errors.Join(err, errors.New(alg))}
+		}
+	}
+	for _, alg := range ring.Active() {
+		signer, err := ring.Signer(alg)
+		if err == nil {
+			var token string
+			if token, err = signer.Sign(keys.TypeJWT, map[string]string{"check": "health"}); err == nil {
+				_, err = ring.Verify(token, keys.TypeJWT)
+			}
+		}
+		if err != nil {
+			return web.CheckResult{Status: web.Degraded, Note: "an algorithm cannot sign", Err: errors.Join(err, errors.New(alg))}
+		}
+	}
+	return web.CheckResult{Status: web.Healthy}
+}

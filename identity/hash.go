@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -65,11 +67,18 @@ func newHasher(c HashCost) (*hasher, error) {
 		c.Queue = 32
 	}
 	h := &hasher{params: params, slots: semaphore.NewWeighted(int64(c.AtOnce)), atOnce: int64(c.AtOnce), queue: int64(c.Queue)}
-	var err error
-	if h.dummy, err = argon2id.CreateHash(rand.Text(), params); err != nil {
-		return nil, fmt.Errorf("argon2id parameters: %w", err)
-	}
+	h.dummy = nobodys(params)
 	return h, nil
+}
+
+// nobodys is a hash that no password has. Its key is random instead of
+// computed, which spares every start the time and the memory of a hash.
+func nobodys(p *argon2id.Params) string {
+	random := make([]byte, p.SaltLength+p.KeyLength)
+	rand.Read(random) // never fails
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.Memory, p.Iterations, p.Parallelism,
+		encode(random[:p.SaltLength]), encode(random[p.SaltLength:]))
 }
 
 // enter takes a slot, or a place in the queue and then a slot: *SlowDown where

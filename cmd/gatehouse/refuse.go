@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/identity"
 	"gatehouse/keys"
+	"gatehouse/storage"
 	"gatehouse/storage/sqlstore"
 )
 
@@ -88,19 +90,41 @@ func checkRunning(ctx context.Context, cfg *config.Config) []error {
 	return problems
 }
 
+// everyReason joins why the start failed with what else would have failed it.
+func everyReason(err error, others []error) error {
+	all := []error{err}
+	for _, o := range others {
+		if !slices.ContainsFunc(all, func(e error) bool { return e.Error() == o.Error() }) {
+			all = append(all, o)
+		}
+	}
+	return errors.Join(all...)
+}
+
 // checkDatabase opens the database that is there, and its signing keys.
 func checkDatabase(ctx context.Context, cfg *config.Config) error {
-	db, err := sqlstore.Open(ctx, sqlstore.Options{URL: cfg.DatabaseURL.Reveal(), Exclusive: true})
+	o := sqlstore.Options{URL: cfg.DatabaseURL.Reveal(), Exclusive: true}
+	db, err := sqlstore.Open(ctx, o)
+	if errors.Is(err, sqlstore.ErrInUse) {
+		o.Exclusive = false
+		if db, other := sqlstore.Open(ctx, o); other == nil {
+			err = errors.Join(err, checkKeys(ctx, cfg, db.Store()), db.Close())
+		}
+		return err
+	}
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	master, err := masterKeys(cfg)
-	if err != nil {
-		return nil // said by checkFiles, or not made yet
-	}
-	store := db.Store()
+	return errors.Join(checkKeys(ctx, cfg, db.Store()), db.Close())
+}
+
+// checkKeys opens the signing keys that are there.
+func checkKeys(ctx context.Context, cfg *config.Config, store *storage.Store) error {
 	if rows, err := store.Keys.List(ctx); err != nil || len(rows) == 0 {
+		return err
+	}
+	master, err := openMaster(ctx, cfg, store)
+	if err != nil {
 		return err
 	}
 	return startRing(ctx, cfg, keys.NewRing(ringConfig(cfg, store, master, nil)))

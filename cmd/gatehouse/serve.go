@@ -52,7 +52,7 @@ first administrator is made.`,
 		log := openLog(cfg.Log, cmd.ErrOrStderr())
 		s, err := startServer(cmd.Context(), cfg, log)
 		if err != nil {
-			return err
+			return everyReason(err, checkRunning(cmd.Context(), cfg))
 		}
 		s.announce(cmd.OutOrStdout())
 		s.reloadOnHangup(cmd.Context(), func() (*config.Config, error) { return loadSettings(cmd) })
@@ -85,77 +85,79 @@ type server struct {
 
 // startServer wires the provider in building order and lets it answer. Its
 // listener is open when it returns; wait runs it to its end.
-func startServer(ctx context.Context, cfg *config.Config, log *logSink) (s *server, err error) {
-	s = &server{cfg: cfg, log: log, stopped: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	ctx = storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse serve"})
+func startServer(ctx context.Context, cfg *config.Config, log *logSink) (*server, error) {
+	s := &server{cfg: cfg, log: log, stopped: make(chan error, 1)}
+	if err := s.start(storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse serve"})); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
 
+// start is the whole wiring.
+func (s *server) start(ctx context.Context) (err error) {
+	cfg, log := s.cfg, s.log.Logger
 	s.db, err = sqlstore.Open(ctx, sqlstore.Options{
 		URL: cfg.DatabaseURL.Reveal(), Create: true, Exclusive: true, Migrate: cfg.Migrate == "auto",
-		MinConns: int32(cfg.Database.MinConnections), MaxConns: int32(cfg.Database.MaxConnections), Log: log.Logger,
+		MinConns: int32(cfg.Database.MinConnections), MaxConns: int32(cfg.Database.MaxConnections), Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.store = s.db.Store()
 	master, err := openMaster(ctx, cfg, s.store)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ring := keys.NewRing(ringConfig(cfg, s.store, master, log.Logger))
+	ring := keys.NewRing(ringConfig(cfg, s.store, master, log))
 	if err := startRing(ctx, cfg, ring); err != nil {
-		return nil, err
+		return err
 	}
-	s.people, err = identity.New(peopleConfig(cfg, s.store, log.Logger))
+	s.people, err = identity.New(peopleConfig(cfg, s.store, log))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	browser, err := web.NewBrowser(web.BrowserConfig{
 		Issuer: cfg.Issuer, Sessions: s.store.Sessions,
-		SessionIdle: cfg.Session.Idle, SessionLifetime: cfg.Session.Lifetime, Log: log.Logger,
+		SessionIdle: cfg.Session.Idle, SessionLifetime: cfg.Session.Lifetime, Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	op, err := provider.New(provider.Config{
 		Issuer: cfg.Issuer, Store: s.store, Keys: ring, Master: master, Pages: browser,
-		Lifetimes: lifetimes(cfg), Scopes: cfg.Scopes, UILocales: templates.Languages(), Log: log.Logger,
+		Lifetimes: lifetimes(cfg), Scopes: cfg.Scopes, UILocales: templates.Languages(), Log: log,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.health = web.NewHealth(healthEvery, time.Now, log.Logger, healthChecks(s.db, ring)...)
+	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, ring)...)
 	door, err := web.New(web.Config{
-		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log.Logger,
+		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
 		Parts: []web.Part{signin.New(signin.Config{
-			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: s.db.Limits(), Log: log.Logger,
+			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: s.db.Limits(), Log: log,
 		})},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 
 	s.registrar = registrar(cfg, s.store)
 	if err := s.declareClients(ctx, cfg); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.makeSetupLink(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if s.listener, err = listen(cfg.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	if s.cert, err = loadCertificate(cfg.TLS); err != nil {
-		return nil, err
+		return err
 	}
-	s.http = web.NewServer(cfg.Listen, door, log.Logger)
+	s.http = web.NewServer(cfg.Listen, door, log)
 	s.health.Look(ctx)
 	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, s.db.Sweep, s.health.Run)
-	return s, nil
+	return nil
 }
 
 // run lets the listener answer and the loops turn, until stop.
@@ -333,7 +335,7 @@ func useMemoryFreely() {
 }
 
 // memoryLimit is soft: beyond it garbage is collected sooner.
-const memoryLimit = 64 << 20
+const memoryLimit = 96 << 20
 
 // listen takes the address, and says what to do where it cannot.
 func listen(address string) (net.Listener, error) {

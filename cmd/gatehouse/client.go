@@ -28,17 +28,17 @@ type metadataFlags struct {
 	set []string
 }
 
-// metadataFlag maps a flag to the registered name; several values make a list,
-// or a space-separated scope.
+// metadataFlagNames maps each flag to its registered name; several values make
+// a list, or a space-separated scope.
 var metadataFlagNames = []struct{ flag, metadata, usage string }{
-	{"name", "client_name", "what people see: `\"My app\"`"},
-	{"redirect-uri", "redirect_uris", "where answers may go, byte for byte; repeat for several (`URI`)"},
-	{"post-logout-redirect-uri", "post_logout_redirect_uris", "where a sign-out may lead; repeat for several (`URI`)"},
-	{"grant-type", "grant_types", "authorization_code, refresh_token or client_credentials; repeat for several (`TYPE`)"},
-	{"scope", "scope", "the scopes it may ask for, space separated (`SCOPES`)"},
-	{"auth-method", "token_endpoint_auth_method", "client_secret_basic, client_secret_post or none (`METHOD`)"},
-	{"access-token", "access_token_format", "jwt or opaque (`FORMAT`)"},
-	{"audience", "audience", "the API that its access tokens are for; repeat for several (`URI`)"},
+	{"name", "client_name", "the `name` that people see"},
+	{"redirect-uri", "redirect_uris", "a `URI` where answers may go, byte for byte; may be repeated"},
+	{"post-logout-redirect-uri", "post_logout_redirect_uris", "a `URI` where a sign-out may lead; may be repeated"},
+	{"grant-type", "grant_types", "a grant `type`: authorization_code, refresh_token, client_credentials; may be repeated"},
+	{"scope", "scope", "the `scopes` it may ask for, space separated"},
+	{"auth-method", "token_endpoint_auth_method", "the `method` it authenticates by: client_secret_basic, client_secret_post, none"},
+	{"access-token", "access_token_format", "the `format` of its access tokens: jwt, opaque"},
+	{"audience", "audience", "the `URI` of an API that its access tokens are for; may be repeated"},
 }
 
 func addMetadataFlags(cmd *cobra.Command) *metadataFlags {
@@ -46,8 +46,8 @@ func addMetadataFlags(cmd *cobra.Command) *metadataFlags {
 	for _, m := range metadataFlagNames {
 		cmd.Flags().StringArray(m.flag, nil, m.usage)
 	}
-	cmd.Flags().Bool("public", false, "it cannot keep a secret: a browser, mobile or desktop application")
-	cmd.Flags().Bool("skip-consent", false, "do not ask people to consent: it is ours")
+	cmd.Flags().Bool("public", false, "it cannot keep a secret, being a browser, mobile or desktop application")
+	cmd.Flags().Bool("skip-consent", false, "people need not consent: the application is ours")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "any client metadata, as `name=value`; lists comma separated; an empty value takes it away")
 	return f
 }

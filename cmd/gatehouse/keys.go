@@ -96,7 +96,10 @@ party meets a key it cannot know yet.`,
 				ring, errs := s.ring(master), []error{}
 				for _, alg := range algorithms {
 					key, err := ring.Rotate(ctx, alg)
-					if err != nil {
+					switch {
+					case errors.Is(err, keys.ErrSealed):
+						return err // no algorithm fares better
+					case err != nil:
 						errs = append(errs, err)
 						continue
 					}

@@ -25,7 +25,11 @@ func refusals(err error, more []error) error {
 	if !ok {
 		e = new(config.Error)
 	}
-	e.Problems = append(e.Problems, more...)
+	for _, problem := range more {
+		if !said(e.Problems, problem) {
+			e.Problems = append(e.Problems, problem)
+		}
+	}
 	if len(e.Problems) == 0 {
 		return nil
 	}
@@ -42,7 +46,9 @@ func checkFiles(cfg *config.Config) []error {
 			problems = append(problems, err)
 		}
 	}
-	look(registrar(cfg, nil).Check(declarations(cfg)), "issuer", "scopes")
+	if err := registrar(cfg, nil).Check(declarations(cfg)); err != nil {
+		problems = append(problems, err)
+	}
 	look(checkDataDir(cfg.DataDir), "data_dir")
 	if cfg.MasterKey.IsZero() && !cfg.Wrong("master_key", "database_url", "data_dir") {
 		if _, embedded := cfg.SQLite(); embedded {
@@ -73,11 +79,8 @@ func checkRunning(ctx context.Context, cfg *config.Config) []error {
 	var problems []error
 	locked := false
 	if !cfg.Wrong("database_url", "data_dir") {
-		err := checkDatabase(ctx, cfg)
-		locked = errors.Is(err, sqlstore.ErrInUse)
-		if err != nil && !errors.Is(err, sqlstore.ErrMissing) {
-			problems = append(problems, err)
-		}
+		problems = checkDatabase(ctx, cfg)
+		locked = slices.ContainsFunc(problems, func(err error) bool { return errors.Is(err, sqlstore.ErrInUse) })
 	}
 	// Whoever has the database has the port too.
 	if !locked && !cfg.Wrong("listen") {
@@ -94,28 +97,39 @@ func checkRunning(ctx context.Context, cfg *config.Config) []error {
 func everyReason(err error, others []error) error {
 	all := []error{err}
 	for _, o := range others {
-		if !slices.ContainsFunc(all, func(e error) bool { return e.Error() == o.Error() }) {
+		if !said(all, o) {
 			all = append(all, o)
 		}
 	}
 	return errors.Join(all...)
 }
 
-// checkDatabase opens the database that is there, and its signing keys.
-func checkDatabase(ctx context.Context, cfg *config.Config) error {
+// said reports whether one of all has the text of err.
+func said(all []error, err error) bool {
+	return slices.ContainsFunc(all, func(e error) bool { return e.Error() == err.Error() })
+}
+
+// checkDatabase opens the database that is there, and its signing keys, also
+// where another has it.
+func checkDatabase(ctx context.Context, cfg *config.Config) []error {
+	var problems []error
 	o := sqlstore.Options{URL: cfg.DatabaseURL.Reveal(), Exclusive: true}
 	db, err := sqlstore.Open(ctx, o)
 	if errors.Is(err, sqlstore.ErrInUse) {
+		problems = append(problems, err)
 		o.Exclusive = false
-		if db, other := sqlstore.Open(ctx, o); other == nil {
-			err = errors.Join(err, checkKeys(ctx, cfg, db.Store()), db.Close())
-		}
-		return err
+		db, err = sqlstore.Open(ctx, o)
 	}
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, sqlstore.ErrMissing):
+		return nil
+	case err != nil:
+		return append(problems, err)
 	}
-	return errors.Join(checkKeys(ctx, cfg, db.Store()), db.Close())
+	if err := errors.Join(checkKeys(ctx, cfg, db.Store()), db.Close()); err != nil {
+		problems = append(problems, err)
+	}
+	return problems
 }
 
 // checkKeys opens the signing keys that are there.
@@ -123,9 +137,12 @@ func checkKeys(ctx context.Context, cfg *config.Config, store *storage.Store) er
 	if rows, err := store.Keys.List(ctx); err != nil || len(rows) == 0 {
 		return err
 	}
-	master, err := openMaster(ctx, cfg, store)
-	if err != nil {
-		return err
+	master, err := masterKeys(cfg)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return lostMasterKey(cfg)
+	case err != nil:
+		return nil // checkFiles said so
 	}
 	return startRing(ctx, cfg, keys.NewRing(ringConfig(cfg, store, master, nil)))
 }

@@ -228,18 +228,21 @@ func openMaster(ctx context.Context, cfg *config.Config, store *storage.Store) (
 	if !errors.Is(err, fs.ErrNotExist) {
 		return master, err
 	}
-	path := masterKeyPath(cfg)
 	rows, err := store.Keys.List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the signing keys: %w", err)
 	}
 	if len(rows) > 0 {
-		return nil, fmt.Errorf("the master key %s is missing, and nothing else opens the signing keys in the database: restore it from a backup", path)
+		return nil, lostMasterKey(cfg)
 	}
-	if err := makeMasterKey(path); err != nil {
+	if err := makeMasterKey(masterKeyPath(cfg)); err != nil {
 		return nil, err
 	}
 	return masterKeys(cfg)
+}
+
+func lostMasterKey(cfg *config.Config) error {
+	return fmt.Errorf("the master key %s is missing, and nothing else opens the signing keys in the database: restore it from a backup", masterKeyPath(cfg))
 }
 
 // startRing loads the signing keys, and makes the first ones where there are none.

@@ -18,7 +18,7 @@ import (
 func addSettingFlags(flags *pflag.FlagSet, commands string) {
 	for _, s := range config.Settings() {
 		if s.Flags == commands {
-			flags.String(s.Flag(), "", s.Summary())
+			flags.String(s.Flag(), "", s.Usage())
 		}
 	}
 }

@@ -216,7 +216,7 @@ func (f *fileReading) client(name string, fields map[string]any) Client {
 func (f *fileReading) metadata(m *storage.ClientMetadata, where, field string, value any) {
 	switch err := assign(m, field, value); {
 	case errors.Is(err, errNoMetadata):
-		f.unknown(f.where(where), field, append(MetadataNames(), clientID, clientSecret, clientSecretFile))
+		f.problem("%s %w%s", f.where(where), err, meant(field, append(MetadataNames(), clientID, clientSecret, clientSecretFile)))
 	case err != nil:
 		f.problem("%s %w", f.where(where), err)
 	}

@@ -139,7 +139,7 @@ func (r *reading) set(s *Setting, text string) {
 	reflect.ValueOf(r.c).Elem().FieldByIndex(s.index).Set(v)
 }
 
-// unknown refuses a name that is none of ours.
+// unknown refuses a name that is none of ours; where says where it stands.
 func (r *reading) unknown(where, name string, known []string) {
 	r.problem("%s is not a setting%s", where, meant(name, known))
 }

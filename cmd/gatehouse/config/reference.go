@@ -42,11 +42,11 @@ var comments = sync.OnceValue(func() map[string]string {
 // Doc is what the setting means.
 func (s *Setting) Doc() string { return comments()[s.owner.Name()+"."+s.field] }
 
-// Summary is the first sentence of Doc, for --help.
-func (s *Setting) Summary() string {
+// Usage is the first clause of Doc, for --help.
+func (s *Setting) Usage() string {
 	text, _, _ := strings.Cut(strings.ReplaceAll(s.Doc(), "\n", " "), ". ")
-	text, _, _ = strings.Cut(text, ": ")
-	return strings.TrimSuffix(text, ".")
+	text, _, _ = strings.Cut(strings.TrimSuffix(text, "."), ": ")
+	return strings.ToLower(text[:1]) + text[1:]
 }
 
 // Allowed says what values the setting takes, or is empty where its meaning

@@ -145,7 +145,7 @@ type node struct {
 
 func startNode(t testing.TB, settings map[string]string) *node {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", "rp/openid-client.mjs")
+	cmd := exec.Command("node", "rp/openid-client.mjs")
 	n := &node{t: t}
 	cmd.Stderr = &n.err
 	in, err := cmd.StdinPipe()

@@ -92,6 +92,9 @@ func (s *server) start() time.Duration {
 		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Since(begun) > 30*time.Second {
+			s.cmd.Process.Signal(syscall.SIGQUIT) // says where every goroutine is
+			<-s.exited
+			s.cmd = nil
 			s.t.Fatalf("gatehouse is not ready after 30 s\n%s", s.stderr.String())
 		}
 	}

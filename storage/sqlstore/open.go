@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"gatehouse/storage"
 )
@@ -25,6 +26,10 @@ var (
 	ErrBehind = errors.New("the schema is older than this program")
 	// ErrAhead: the schema is newer than this program.
 	ErrAhead = errors.New("the schema is newer than this program")
+	// ErrDamaged: the pages of the file do not fit together.
+	ErrDamaged = errors.New("the database is damaged")
+	// ErrClock: the database server has another time than we.
+	ErrClock = errors.New("the clocks differ by more than 5 s")
 	// ErrUnreachable: the database does not answer, or does not let us in.
 	ErrUnreachable = errors.New("the database cannot be reached")
 )
@@ -36,15 +41,19 @@ type Options struct {
 	// Create makes a SQLite file (0600, its directory 0700) where there is none;
 	// without it a missing one is ErrMissing, naming the path.
 	Create bool
-	// Exclusive holds the lock of a running serve (SQLite): ErrInUse where it is held.
+	// Exclusive holds the lock of a running serve (SQLite): ErrInUse where it is
+	// held. A file of up to 256 MiB is read through first: ErrDamaged.
 	Exclusive bool
 	// Migrate applies pending migrations; without it they are ErrBehind.
 	Migrate bool
-	// AnySchema opens a database whose schema is behind, or ahead (migrate status, reset).
+	// AnySchema opens a database that is not to be served, whatever its schema
+	// or its server's clock (migrate status, reset).
 	AnySchema bool
 	// MinConns and MaxConns bound the pool on PostgreSQL; defaults 5 and 20.
 	MinConns, MaxConns int32
 	Log                *slog.Logger
+	// Now is this machine's clock, to hold the server's against; default time.Now.
+	Now func() time.Time
 }
 
 // A DB is an open database.
@@ -54,6 +63,7 @@ type DB struct {
 	write, read *pool
 	dialect     dialect
 	schema      *schema
+	path        string // of the SQLite file
 	log         *slog.Logger
 	closers     []func() error
 }
@@ -73,6 +83,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	var db *DB
 	var err error
 	switch scheme, rest, _ := strings.Cut(o.URL, "://"); scheme {
@@ -86,10 +99,21 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.schema.settle(ctx, o); err != nil {
+	if err := db.ready(ctx, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// ready refuses a database that is not to be served, and brings its schema up
+// to date where o says so.
+func (db *DB) ready(ctx context.Context, o Options) error {
+	if !o.AnySchema {
+		if err := db.sound(ctx, o); err != nil {
+			return err
+		}
+	}
+	return db.schema.settle(ctx, o)
 }
 
 // Store returns the cabinet.

@@ -35,7 +35,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	if err := readyFile(path, o.Create); err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: sqliteDialect, log: o.Log}
+	db := &DB{dialect: sqliteDialect, path: path, log: o.Log}
 	lock := &fileLock{path: path + ".lock", database: path}
 	if o.Exclusive {
 		if err := lock.take(); err != nil {

@@ -46,20 +46,24 @@ func scene(t testing.TB, s *storage.Store, id string) {
 		ID: id, UserID: u.ID, Epoch: 1, AuthTime: began, CreatedAt: began, SeenAt: began,
 		IdleLifetime: time.Hour, IdleExpiresAt: began.Add(time.Hour), ExpiresAt: began.Add(24 * time.Hour),
 	}
-	g := &storage.Grant{
-		ID: id, UserID: u.ID, ClientID: id, SessionID: id, Epoch: 1, Scopes: []string{"openid"}, AuthTime: began, CreatedAt: began,
-		RedirectURI: "https://app.example/callback", CodeChallenge: "c", CodeExpiresAt: began.Add(time.Minute),
-		RefreshIdle: time.Hour, RefreshExpiresAt: began.Add(24 * time.Hour), TokenLifetime: 10 * time.Minute,
-	}
 	for _, err := range []error{
 		s.Users.Create(ctx, storage.NewUser{User: u, UsernameKey: id}, nil),
 		s.Clients.Create(ctx, &storage.Client{ID: id, CreatedAt: began, UpdatedAt: began}, nil),
 		s.Sessions.Begin(ctx, session, storage.NewDigest(storage.SessionSecret, id), storage.Digest{}, storage.NewDigest(storage.BrowserSecret, id), nil),
-		s.Grants.Create(ctx, g, storage.NewDigest(storage.CodeSecret, id), "", nil),
+		s.Grants.Create(ctx, grantOf(id, id), storage.NewDigest(storage.CodeSecret, id), "", nil),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// grantOf is a grant with this id in the scene.
+func grantOf(scene, id string) *storage.Grant {
+	return &storage.Grant{
+		ID: id, UserID: "user-" + scene, ClientID: scene, SessionID: scene, Epoch: 1, Scopes: []string{"openid"}, AuthTime: began, CreatedAt: began,
+		RedirectURI: "https://app.example/callback", CodeChallenge: "c", CodeExpiresAt: began.Add(time.Minute),
+		RefreshIdle: time.Hour, RefreshExpiresAt: began.Add(24 * time.Hour), TokenLifetime: 10 * time.Minute,
 	}
 }
 

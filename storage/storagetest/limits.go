@@ -78,6 +78,25 @@ func RunLimits(t *testing.T, open func(testing.TB) storage.Limits) {
 				t.Fatal(err)
 			}
 		})
+		t.Run("a rate that is half a rate still counts, or is no limit", func(t *testing.T) {
+			t.Parallel()
+			l := open(t)
+			for range 10 {
+				if !allow(t, l, "endless", storage.Rate{Burst: 5}).Allowed {
+					t.Fatal("refused where no time passes between acts")
+				}
+			}
+			one := storage.Rate{Every: time.Hour}
+			if d := allow(t, l, "one", one); !d.Allowed || d.Remaining != 0 {
+				t.Fatalf("first act of a burst of none: %+v", d)
+			}
+			if allow(t, l, "one", one).Allowed {
+				t.Fatal("second act of a burst of none is allowed")
+			}
+			if d := allow(t, l, "quick", storage.Rate{Burst: 5, Every: time.Nanosecond}); !d.Allowed || d.Remaining > 5 {
+				t.Fatalf("an interval shorter than the clock's: %+v", d)
+			}
+		})
 		t.Run("64 acts at once get no more than the burst", func(t *testing.T) {
 			t.Parallel()
 			l := open(t)

@@ -109,6 +109,19 @@ func (ps Problems) of(field string) []string {
 	return texts
 }
 
+// summary is one problem of each field: the others stand beside the field.
+func (ps Problems) summary() Problems {
+	var first Problems
+	seen := map[string]bool{}
+	for _, p := range ps {
+		if p.Field == "" || !seen[p.Field] {
+			first = append(first, p)
+		}
+		seen[p.Field] = true
+	}
+	return first
+}
+
 // focused reports whether the cursor belongs in this field: the first that is
 // wrong, or else first, the first of the form.
 func (ps Problems) focused(field, first string) bool {

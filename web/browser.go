@@ -156,12 +156,12 @@ const (
 var stepPaths = map[provider.Step]string{
 	provider.SignIn:  LoginPath,
 	provider.Consent: ConsentPath,
-	provider.Respond: provider.ResumePath,
 	provider.Logout:  LogoutPath,
 	provider.Gone:    SignedOutPath,
 }
 
-// URL is where a person takes this step for the request with this ID.
+// URL is where a person takes this step for the request with this ID. Responding
+// is the provider's own step, at its own address.
 func (b *Browser) URL(step provider.Step, requestID string) string {
 	u := b.At(stepPaths[step])
 	if requestID != "" {

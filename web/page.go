@@ -88,12 +88,11 @@ func (b *Browser) here(r *http.Request) string {
 	for name, values := range r.URL.Query() {
 		switch {
 		case name == "lang":
-		case !slices.Contains([]string{"request", "account"}, name):
+		case !slices.Contains([]string{"request", "id", "account"}, name):
 			return ""
 		default:
 			kept[name] = values[:1]
 		}
 	}
-	where := (&url.URL{Path: path, RawQuery: kept.Encode()}).String()
-	return where
+	return (&url.URL{Path: path, RawQuery: kept.Encode()}).String()
 }

@@ -284,7 +284,7 @@ func (s *server) announce(w io.Writer) {
 	if path, embedded := s.cfg.SQLite(); embedded {
 		database = path
 	}
-	fmt.Fprintf(w, "\ngatehouse %s is ready.\n\n  Address    %s\n  Listening  %s\n  Database   %s\n", version(), s.cfg.Issuer, s.listener.Addr(), database)
+	fmt.Fprintf(w, "\ngatehouse %s is ready.\n\n  Address    %s\n  Listening  %s\n  Database   %s\n", release(), s.cfg.Issuer, s.listener.Addr(), database)
 	if s.setupLink != "" {
 		fmt.Fprintf(w, "\n  There is no administrator yet. Make the first one here, once, until %s:\n\n  %s\n\n"+
 			"  \"gatehouse setup-link\" prints another.\n", s.setupExpires.Local().Format("15:04 MST"), s.setupLink)

@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// release is set by the linker: -X main.release=1.2.3.
-var release string
+// version is set by the linker: -X main.version=1.2.3.
+var version string
 
-// version is the release, or what the build knows of where it came from.
-func version() string {
-	if release != "" {
-		return release
+// release is the version, or what the build knows of where it came from.
+func release() string {
+	if version != "" {
+		return version
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -46,7 +46,7 @@ func newVersionCommand() *cobra.Command {
 		Example: "  gatehouse version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "gatehouse %s\ncommit %s\n%s %s/%s\n", version(), commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintf(cmd.OutOrStdout(), "gatehouse %s\ncommit %s\n%s %s/%s\n", release(), commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return nil
 		},
 	}

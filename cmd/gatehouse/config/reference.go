@@ -63,47 +63,45 @@ func (s *Setting) Allowed() string {
 	return ""
 }
 
-// Reference writes every setting, its names, its default and its meaning.
+// Reference writes every setting, its names, its default and its meaning, as
+// Markdown that also reads well in a terminal.
 func Reference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(`Settings of gatehouse. Later wins: built-in default, file, environment, flag.
+	b.WriteString(`# Settings
 
-The file is gatehouse.yaml, or the one that --config or GATEHOUSE_CONFIG names;
-a dot in a name is a level of it. Times are written as 90s, 10m, 8h or 30d, and
-lists comma separated or as YAML lists. A setting marked secret may also be in
-a file of its own, closed to others: append _FILE to its name in the
-environment, or _file in the file.
+Later wins: built-in default, file, environment, flag. The file is
+gatehouse.yaml, or the one that --config or GATEHOUSE_CONFIG names; a dot in a
+name is a level of it. Times are written as 90s, 10m, 8h or 30d, and lists comma
+separated or as YAML lists.
+
+A secret may also be in a file of its own, closed to others: append _FILE to its
+name in the environment, or _file in the file.
+
+Well-known names are honoured as they are: PORT; DATABASE_URL, or DB_HOST,
+DB_PORT, DB_NAME, DB_USER and DB_PASSWORD.
 
 `)
 	for _, s := range Settings() {
 		s.describe(&b)
 	}
-	fmt.Fprintf(&b, "clients\n%s\n    only in the file\n", indent(comments()["Config.Clients"]))
-	b.WriteString(`
-Well-known names are honoured as they are: DATABASE_URL, or DB_HOST, DB_PORT,
-DB_NAME, DB_USER and DB_PASSWORD; and PORT.
-`)
+	fmt.Fprintf(&b, "## clients\n\n%s\n\n- only in the file\n", comments()["Config.Clients"])
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (s *Setting) describe(b *strings.Builder) {
-	fmt.Fprintf(b, "%s\n%s\n    %s", s.Name, indent(s.Doc()), s.Env())
+	fmt.Fprintf(b, "## %s\n\n%s\n\n- environment: `%s`\n", s.Name, s.Doc(), s.Env())
 	if s.Flags != "" {
-		fmt.Fprintf(b, " or --%s", s.Flag())
+		fmt.Fprintf(b, "- flag: `--%s`\n", s.Flag())
 	}
 	if s.Secret {
-		b.WriteString("; secret")
+		b.WriteString("- secret\n")
 	}
 	if s.Default != "" {
-		fmt.Fprintf(b, "; default: %s", s.Default)
+		fmt.Fprintf(b, "- default: `%s`\n", s.Default)
 	}
 	if a := s.Allowed(); a != "" {
-		fmt.Fprintf(b, "; allowed: %s", a)
+		fmt.Fprintf(b, "- allowed: %s\n", a)
 	}
-	b.WriteString("\n\n")
-}
-
-func indent(text string) string {
-	return "    " + strings.ReplaceAll(text, "\n", "\n    ")
+	b.WriteString("\n")
 }

@@ -78,6 +78,7 @@ administrator. "gatehouse config reference" lists every setting.`,
 	addSettingFlags(root.PersistentFlags(), "all")
 	root.AddCommand(
 		newServeCommand(),
+		newDemoCommand(),
 		newSetupLinkCommand(),
 		newMigrateCommand(),
 		newClientCommand(),

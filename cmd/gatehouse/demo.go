@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/cmd/gatehouse/config"
+	"gatehouse/cmd/gatehouse/demo"
+	"gatehouse/identity"
+	"gatehouse/provider"
+	"gatehouse/storage"
+	"gatehouse/verify"
+	"gatehouse/web"
+)
+
+func newDemoCommand() *cobra.Command {
+	var ports demoPorts
+	var level string
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Run a throw-away provider with a sample app and a sample API",
+		Long: `Runs three things on this machine alone, until SIGINT or SIGTERM:
+
+  a provider on a throw-away database, with one account,
+  a sample web app, which signs people in (authorization code and PKCE),
+  a sample API, which verifies the app's access tokens offline.
+
+It prints what to open and whom to sign in as. It takes no settings, neither
+from a file nor from the environment, and leaves nothing behind.`,
+		Example: "  gatehouse demo\n  gatehouse demo --port 9000 --app-port 9001 --api-port 9002",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().IntVar(&ports.provider, "port", 8000, "the `port` of the provider")
+	cmd.Flags().IntVar(&ports.app, "app-port", 8001, "the `port` of the sample app")
+	cmd.Flags().IntVar(&ports.api, "api-port", 8002, "the `port` of the sample API")
+	cmd.Flags().StringVar(&level, "log-level", "warn", "the least important lines of the log: debug, info, warn or error")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range []string{"config", "data-dir"} {
+			if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+				return misuse("demo takes no settings: leave out --%s, or use serve", name)
+			}
+		}
+		d, err := startDemo(cmd.Context(), ports, level, cmd.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		d.announce(cmd.OutOrStdout())
+		return d.wait(cmd.Context())
+	}
+	return cmd
+}
+
+// The account and the client of the demo.
+const (
+	demoUser   = "alice"
+	demoClient = "sample-app"
+	// demoTokenLifetime lets people see a token expire, and a refresh help.
+	demoTokenLifetime = 2 * time.Minute
+)
+
+// demoPorts are those of the three listeners; 0 is any that is free.
+type demoPorts struct{ provider, app, api int }
+
+func (p *demoPorts) each() []demoPort {
+	return []demoPort{{"port", &p.provider}, {"app-port", &p.app}, {"api-port", &p.api}}
+}
+
+type demoPort struct {
+	flag string
+	port *int
+}
+
+// A demoRun is everything that the demo started.
+type demoRun struct {
+	dir      string // of the database; removed at the end
+	server   *server
+	appURL   string
+	apiURL   string
+	password string
+	samples  []sample
+	stopped  chan error // what the first sample that failed ended with
+}
+
+// A sample is the app or the API, with the port that was taken for it.
+type sample struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// startDemo starts the provider and both samples. All of them answer when it
+// returns; wait runs them to their end.
+func startDemo(ctx context.Context, ports demoPorts, level string, stderr io.Writer) (d *demoRun, err error) {
+	d = &demoRun{stopped: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	listeners, err := ports.take()
+	if err != nil {
+		return d, err
+	}
+	// The provider takes its port by itself, and the samples keep theirs.
+	err = listeners[0].Close()
+	d.samples = []sample{{listener: listeners[1]}, {listener: listeners[2]}}
+	if err != nil {
+		return d, err
+	}
+	if d.dir, err = os.MkdirTemp("", "gatehouse-demo-"); err != nil {
+		return d, fmt.Errorf("make a directory for the demo: %w", err)
+	}
+	d.appURL, d.apiURL = local(ports.app), local(ports.api)
+
+	cfg, err := demoSettings(ports, d.dir, level)
+	if err != nil {
+		return d, err
+	}
+	log := openLog(cfg.Log, stderr)
+	if d.server, err = startServer(ctx, cfg, log); err != nil {
+		return d, err
+	}
+	ctx = storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse demo"})
+	if d.password, err = d.makeAccount(ctx); err != nil {
+		return d, err
+	}
+	registration, err := d.registerApp(ctx)
+	if err != nil {
+		return d, err
+	}
+	app, err := demo.NewApp(ctx, demo.AppConfig{
+		URL: d.appURL, API: d.apiURL, Issuer: cfg.Issuer,
+		ClientID: registration.Client.ID, ClientSecret: registration.Secret, LoginHint: demoUser, Log: log.Logger,
+	})
+	if err != nil {
+		return d, err
+	}
+	verifier, err := verify.New(verify.Config{Issuer: cfg.Issuer, Audience: d.apiURL, Leeway: 5 * time.Second, Log: log.Logger})
+	if err != nil {
+		return d, err
+	}
+	for i, handler := range []http.Handler{app.Handler(), demo.NewAPI(verifier)} {
+		s := &d.samples[i]
+		s.server = web.NewServer(s.listener.Addr().String(), handler, log.Logger)
+		go func() { d.stopped <- s.server.Serve(s.listener) }()
+	}
+	return d, nil
+}
+
+// take takes all three ports, or says of every one that cannot be had what to do.
+func (p *demoPorts) take() ([]net.Listener, error) {
+	var listeners []net.Listener
+	var errs []error
+	for _, one := range p.each() {
+		l, err := takePort(*one.port, one.flag)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		listeners = append(listeners, l)
+		*one.port = l.Addr().(*net.TCPAddr).Port
+	}
+	if len(errs) == 0 {
+		return listeners, nil
+	}
+	for _, l := range listeners {
+		errs = append(errs, l.Close())
+	}
+	return nil, errors.Join(errs...)
+}
+
+// takePort listens on loopback. Browsers try [::1] first for localhost, so the
+// port must be free there too.
+func takePort(port int, flag string) (net.Listener, error) {
+	if port < 0 || port > 65535 {
+		return nil, misuse("--%s is %d, which is no port", flag, port)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err == nil && port != 0 {
+		var other net.Listener
+		if other, err = net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(port))); err == nil {
+			err = other.Close()
+		} else if !errors.Is(err, syscall.EADDRINUSE) {
+			err = nil // no IPv6 here
+		}
+		if err != nil {
+			l.Close()
+		}
+	}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %d is in use by another program: stop that, or choose another port with --%s", port, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("this user may not listen on port %d: choose one from 1024 with --%s", port, flag)
+	case err != nil:
+		return nil, fmt.Errorf("listen on port %d: %w", port, err)
+	}
+	return l, nil
+}
+
+func local(port int) string { return "http://localhost:" + strconv.Itoa(port) }
+
+// demoSettings are the defaults but for what the demo is about. Neither the
+// environment nor a file in this directory has a say: they are for serve.
+func demoSettings(ports demoPorts, dir, level string) (*config.Config, error) {
+	return config.Load(config.Sources{
+		File: os.DevNull,
+		Flags: map[string]string{
+			"issuer": local(ports.provider), "listen": net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.provider)),
+			"data_dir": dir, "log.level": level,
+		},
+	})
+}
+
+// makeAccount makes the account to sign in with. It is an administrator, which
+// also spends the set-up link.
+func (d *demoRun) makeAccount(ctx context.Context) (password string, err error) {
+	password = demoPassword()
+	_, err = d.server.people.Create(ctx, identity.NewAccount{
+		Username: demoUser, Email: "alice@example.com", EmailVerified: true, Admin: true, Password: password,
+		Profile: storage.Profile{Name: "Alice Liddell", GivenName: "Alice", FamilyName: "Liddell"},
+	})
+	if err != nil {
+		return "", fmt.Errorf("make the account %s: %w", demoUser, err)
+	}
+	return password, nil
+}
+
+// demoPassword is random, easy to type, and what the password policy asks for.
+func demoPassword() string {
+	for {
+		s := rand.Text() // A to Z, 2 to 7
+		p := s[:4] + "-" + strings.ToLower(s[4:8]) + "-" + s[8:12] + "-" + strings.ToLower(s[12:16])
+		if strings.ContainsAny(p, "234567") && p != strings.ToLower(p) && p != strings.ToUpper(p) {
+			return p
+		}
+	}
+}
+
+// registerApp makes the app's registration. Its access tokens are for the API.
+func (d *demoRun) registerApp(ctx context.Context) (*provider.Registration, error) {
+	r, err := d.server.registrar.Register(ctx, demoClient, "", storage.ClientMetadata{
+		ClientName:             "Sample app",
+		RedirectURIs:           []string{d.appURL + demo.CallbackPath},
+		PostLogoutRedirectURIs: []string{d.appURL + demo.SignedOutPath},
+		GrantTypes:             []string{"authorization_code", "refresh_token"},
+		Scope:                  strings.Join(demo.Scopes, " "),
+		Audience:               []string{d.apiURL},
+		AccessTokenLifetime:    int64(demoTokenLifetime / time.Second),
+		// The sample app is the house's own; its page has a link that asks all the same.
+		SkipConsent: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("register the sample app: %w", err)
+	}
+	return r, nil
+}
+
+// announce prints what to open and whom to sign in as.
+func (d *demoRun) announce(w io.Writer) {
+	fmt.Fprintf(w, `
+gatehouse demo is ready.
+
+  Open        %s
+  Sign in as  %s
+  Password    %s
+
+  Provider    %s  signs people in; %[2]s is its administrator
+  Sample app  %[1]s  authorization code and PKCE
+  Sample API  %[5]s  verifies access tokens offline
+
+  Ctrl-C stops all three, and nothing is kept.
+
+`, d.appURL, demoUser, d.password, d.server.cfg.Issuer, d.apiURL)
+}
+
+// wait runs until ctx ends or one of the three fails; then it stops all of them.
+func (d *demoRun) wait(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := make(chan error, 1)
+	go func() {
+		select {
+		case err := <-d.stopped:
+			failed <- fmt.Errorf("a sample stopped: %w", err)
+			stop()
+		case <-ctx.Done():
+			failed <- nil
+		}
+	}()
+	err := d.server.wait(ctx)
+	d.server = nil // wait has closed it
+	stop()
+	return errors.Join(<-failed, err, d.close())
+}
+
+// close stops what runs, and removes the database.
+func (d *demoRun) close() error {
+	var errs []error
+	for _, s := range d.samples {
+		if s.server != nil {
+			errs = append(errs, s.server.Close())
+		}
+		s.listener.Close() // closed already where it was served
+	}
+	if d.server != nil {
+		ended, stop := context.WithCancel(context.Background())
+		stop()
+		errs = append(errs, d.server.wait(ended))
+	}
+	if d.dir != "" {
+		errs = append(errs, os.RemoveAll(d.dir))
+	}
+	return errors.Join(errs...)
+}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"strings"
 	"unicode"
+
+	"github.com/a-h/templ"
 )
 
 //go:generate go run github.com/a-h/templ/cmd/templ@v0.3.1020 generate
@@ -44,6 +46,17 @@ func say(ctx context.Context, id string, pairs ...any) string {
 
 // at is an address of ours, below the issuer's path.
 func at(ctx context.Context, path string) string { return frame(ctx).Base + path }
+
+// away is an address that somebody else registered: http, https, or the
+// private scheme of a native application (RFC 8252 §7.1). Any other leads nowhere.
+func away(uri string) templ.SafeURL {
+	scheme, _, found := strings.Cut(uri, ":")
+	scheme = strings.ToLower(scheme)
+	if found && (scheme == "https" || scheme == "http" || strings.Contains(scheme, ".")) {
+		return templ.SafeURL(uri)
+	}
+	return "#"
+}
 
 // inLanguage is this page in the language with this tag.
 func inLanguage(here, tag string) string {

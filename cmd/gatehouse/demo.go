@@ -26,8 +26,7 @@ import (
 )
 
 func newDemoCommand() *cobra.Command {
-	var ports demoPorts
-	var level string
+	var o demoOptions
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a throw-away provider with a sample app and a sample API",
 		Long: `Runs three things on this machine alone, until SIGINT or SIGTERM:
@@ -41,17 +40,17 @@ from a file nor from the environment, and leaves nothing behind.`,
 		Example: "  gatehouse demo\n  gatehouse demo --port 9000 --app-port 9001 --api-port 9002",
 		Args:    cobra.NoArgs,
 	}
-	cmd.Flags().IntVar(&ports.provider, "port", 8000, "the `port` of the provider")
-	cmd.Flags().IntVar(&ports.app, "app-port", 8001, "the `port` of the sample app")
-	cmd.Flags().IntVar(&ports.api, "api-port", 8002, "the `port` of the sample API")
-	cmd.Flags().StringVar(&level, "log-level", "warn", "the least important lines of the log: debug, info, warn or error")
+	cmd.Flags().IntVar(&o.ports.provider, "port", 8000, "the `port` of the provider")
+	cmd.Flags().IntVar(&o.ports.app, "app-port", 8001, "the `port` of the sample app")
+	cmd.Flags().IntVar(&o.ports.api, "api-port", 8002, "the `port` of the sample API")
+	cmd.Flags().StringVar(&o.level, "log-level", "warn", "the least important lines of the log: debug, info, warn or error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, name := range []string{"config", "data-dir"} {
 			if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 				return misuse("demo takes no settings: leave out --%s, or use serve", name)
 			}
 		}
-		d, err := startDemo(cmd.Context(), ports, level, cmd.ErrOrStderr())
+		d, err := startDemo(cmd.Context(), o, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
@@ -68,6 +67,13 @@ const (
 	// demoTokenLifetime lets people see a token expire, and a refresh help.
 	demoTokenLifetime = 2 * time.Minute
 )
+
+// demoOptions are what flags, and tests, may change.
+type demoOptions struct {
+	ports demoPorts
+	level string           // of the log
+	now   func() time.Time // of the API; nil: time.Now
+}
 
 // demoPorts are those of the three listeners; 0 is any that is free.
 type demoPorts struct{ provider, app, api int }
@@ -100,14 +106,14 @@ type sample struct {
 
 // startDemo starts the provider and both samples. All of them answer when it
 // returns; wait runs them to their end.
-func startDemo(ctx context.Context, ports demoPorts, level string, stderr io.Writer) (d *demoRun, err error) {
+func startDemo(ctx context.Context, o demoOptions, stderr io.Writer) (d *demoRun, err error) {
 	d = &demoRun{stopped: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())
 		}
 	}()
-	listeners, err := ports.take()
+	listeners, err := o.ports.take()
 	if err != nil {
 		return d, err
 	}
@@ -120,9 +126,9 @@ func startDemo(ctx context.Context, ports demoPorts, level string, stderr io.Wri
 	if d.dir, err = os.MkdirTemp("", "gatehouse-demo-"); err != nil {
 		return d, fmt.Errorf("make a directory for the demo: %w", err)
 	}
-	d.appURL, d.apiURL = local(ports.app), local(ports.api)
+	d.appURL, d.apiURL = local(o.ports.app), local(o.ports.api)
 
-	cfg, err := demoSettings(ports, d.dir, level)
+	cfg, err := demoSettings(o.ports.provider, d.dir, o.level)
 	if err != nil {
 		return d, err
 	}
@@ -145,7 +151,9 @@ func startDemo(ctx context.Context, ports demoPorts, level string, stderr io.Wri
 	if err != nil {
 		return d, err
 	}
-	verifier, err := verify.New(verify.Config{Issuer: cfg.Issuer, Audience: d.apiURL, Leeway: 5 * time.Second, Log: log.Logger})
+	verifier, err := verify.New(verify.Config{
+		Issuer: cfg.Issuer, Audience: d.apiURL, Leeway: 5 * time.Second, Log: log.Logger, Now: o.now,
+	})
 	if err != nil {
 		return d, err
 	}
@@ -212,11 +220,11 @@ func local(port int) string { return "http://localhost:" + strconv.Itoa(port) }
 
 // demoSettings are the defaults but for what the demo is about. Neither the
 // environment nor a file in this directory has a say: they are for serve.
-func demoSettings(ports demoPorts, dir, level string) (*config.Config, error) {
+func demoSettings(port int, dir, level string) (*config.Config, error) {
 	return config.Load(config.Sources{
 		File: os.DevNull,
 		Flags: map[string]string{
-			"issuer": local(ports.provider), "listen": net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.provider)),
+			"issuer": local(port), "listen": net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 			"data_dir": dir, "log.level": level,
 		},
 	})

@@ -50,7 +50,10 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return nil, unreachable(name, err)
 	}
 	handle := stdlib.OpenDBFromPool(conns)
-	p := &pool{db: handle}
+	p := &pool{db: handle, deadlock: func(err error) bool {
+		e, ok := errors.AsType[*pgconn.PgError](err)
+		return ok && e.Code == "40P01"
+	}}
 	db := &DB{write: p, read: p, dialect: postgresDialect, log: o.Log}
 	db.closers = []func() error{handle.Close, func() error { conns.Close(); return nil }}
 	db.schema = &schema{db: handle, dialect: goose.DialectPostgres, log: o.Log, name: name}

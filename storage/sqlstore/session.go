@@ -28,8 +28,10 @@ func scanSession(s scanner) (*storage.Session, error) {
 const liveSession = `sessions.ended_at IS NULL AND sessions.expires_at > $2 AND sessions.idle_expires_at > $2`
 
 func (s sessions) Begin(ctx context.Context, session *storage.Session, cookie, previous, browser storage.Digest, e *storage.Event) error {
-	now, begun := session.AuthTime, *session
+	now := session.AuthTime
+	var begun storage.Session
 	err := s.write.act(ctx, func(q runner) error {
+		begun = *session
 		alive, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1 AND epoch = $2 AND disabled_at IS NULL`, session.UserID, session.Epoch)
 		if err != nil {
 			return err

@@ -25,7 +25,8 @@ type runner interface {
 type pool struct {
 	db         *sql.DB
 	prepare    bool
-	statements sync.Map // query -> *sql.Stmt
+	deadlock   func(error) bool // reports whether this act was sacrificed to another; nil: there is one writer
+	statements sync.Map         // query -> *sql.Stmt
 }
 
 // statement returns the prepared query, or nil where it runs unprepared. One
@@ -89,9 +90,19 @@ func (t transaction) exec(ctx context.Context, query string, args ...any) error 
 }
 
 // act runs f in one transaction: all of it, or, where f or the commit returns
-// an error, nothing. Whatever f tells its caller in other ways it must tell
-// after act has returned nil.
-func (p *pool) act(ctx context.Context, f func(runner) error) (err error) {
+// an error, nothing. Where two acts each waited for the other and the database
+// sacrificed this one, it runs again. So f must begin anew each time, and its
+// caller must pass nothing on before act has returned nil.
+func (p *pool) act(ctx context.Context, f func(runner) error) error {
+	for tries := 3; ; tries-- {
+		err := p.actOnce(ctx, f)
+		if err == nil || tries == 1 || p.deadlock == nil || !p.deadlock(err) {
+			return err
+		}
+	}
+}
+
+func (p *pool) actOnce(ctx context.Context, f func(runner) error) (err error) {
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -147,7 +147,7 @@ var grantStories = []story{
 		h.redeemed("other", u, "app", s)
 		h.grant("fresh", u, "app", s)
 		h.must(h.Grants.Revoke(h.ctx, "g", h.after(time.Second), h.event("grant.revoked")))
-		h.must(h.Grants.Revoke(h.ctx, "g", h.after(time.Hour), nil))
+		h.must(h.Grants.Revoke(h.ctx, "g", h.after(time.Hour), h.event("grant.revoked")))
 		h.must(h.Grants.Revoke(h.ctx, "fresh", h.after(time.Second), nil))
 		got, err := h.Grants.Get(h.ctx, "g")
 		h.must(err)
@@ -159,6 +159,41 @@ var grantStories = []story{
 		_, err = h.Grants.Redeem(h.ctx, h.redemption(&storage.Grant{ID: "fresh", ClientID: "app"}))
 		h.refused(storage.ErrNotFound, err)
 		equal(h, "events", h.events("grant.revoked"), 1)
+	}},
+	{"of 16 that revoke a grant at once, one writes the event", func(h *house) {
+		u, s := h.scene()
+		h.redeemed("g", u, "app", s)
+		errs := race(16, func(int) error { return h.Grants.Revoke(h.ctx, "g", h.now, h.event("grant.revoked")) })
+		h.tally(errs, map[error]int{nil: 16})
+		equal(h, "events", h.events("grant.revoked"), 1)
+	}},
+	{"what ends the same grants from several sides at once ends them all", func(h *house) {
+		h.relyingParty("app")
+		for round := range 10 {
+			name := string(rune('a' + round))
+			u := h.account(name)
+			s := h.signIn(u, name)
+			var ids []string
+			for i := range 12 {
+				ids = append(ids, name+string(rune('a'+(i*7+round)%12)))
+				h.grant(ids[i], u, "app", s)
+			}
+			errs := race(8, func(i int) error {
+				switch i % 4 {
+				case 0:
+					return h.Sessions.End(h.ctx, s.ID, h.now, nil)
+				case 1:
+					return h.Consents.Revoke(h.ctx, u.ID, "app", h.now, nil)
+				case 2:
+					return h.Users.Invalidate(h.ctx, u.ID, h.now, nil)
+				}
+				return h.Users.Disable(h.ctx, u.ID, h.now, nil)
+			})
+			h.tally(errs, map[error]int{nil: 8})
+			for _, id := range ids {
+				equal(h, "grant live", h.live(id), false)
+			}
+		}
 	}},
 	{"a list has the user's grants that are not revoked", func(h *house) {
 		u, s := h.scene()

@@ -30,7 +30,7 @@ var keepPostgres *os.File
 // removes its directory. It is a process of its own, so that not even kill -9
 // of the tests leaves a server behind.
 const keeper = `"$1"/postgres -D "$2/data" -k "$2" -h "" -c max_connections=300 -c shared_buffers=32MB \
-	-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off </dev/null &
+	-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off -c deadlock_timeout=50ms </dev/null &
 read -r _
 kill -QUIT $! ; wait $! ; cd / ; rm -rf "$2"`
 

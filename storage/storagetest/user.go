@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -94,6 +95,25 @@ var userStories = []story{
 			return h.Users.Create(h.ctx, n, nil)
 		})
 		h.tally(errs, map[error]int{nil: 1, storage.ErrExists: 15})
+	}},
+	{"two accounts that take each other's name at once are decided one after the other", func(h *house) {
+		for round := range 30 {
+			names := []string{fmt.Sprint("a", round), fmt.Sprint("b", round)}
+			pair := []*storage.User{h.administrator(names[0]), h.administrator(names[1])}
+			errs := race(2, func(i int) error {
+				return h.Users.Update(h.ctx, storage.NewUser{User: pair[i], UsernameKey: names[1-i]}, h.now, nil)
+			})
+			for i, err := range errs {
+				want := names[1-i]
+				if err != nil {
+					h.refused(storage.ErrExists, err)
+					want = names[i]
+				}
+				u, err := h.Users.Find(h.ctx, want)
+				h.must(err)
+				equal(h, "owner of "+want, u.ID, pair[i].ID)
+			}
+		}
 	}},
 	{"an update writes what it may, and ends nothing", func(h *house) {
 		h.must(h.Users.Create(h.ctx, h.alice(), nil))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"math"
 	"time"
 
 	"gatehouse/storage"
@@ -30,13 +29,11 @@ const try = `
 	WHERE guesses.next_at <= $2 AND ($7 = 0 OR guesses.failures < $7)
 	RETURNING failures, next_at`
 
-// doublings is how often base must be doubled to reach longest, in milliseconds.
+// doublings is how often base must be doubled to reach longest. A duration in
+// milliseconds is far from overflowing by it.
 func doublings(base, longest int64) (n int64) {
 	for ; base > 0 && base < longest; base *= 2 {
 		n++
-		if base > math.MaxInt64/2 {
-			break
-		}
 	}
 	return n
 }

@@ -43,7 +43,7 @@ func canonical(u *storage.User) (usernameKey, emailKey string, err error) {
 	}
 	usernameKey, err = loginKey(u.Username)
 	// A name with an @ would be found where an address is looked up.
-	if err != nil || utf8.RuneCountInString(u.Username) > 64 && usernameKey != emailKey ||
+	if err != nil || usernameKey == "" || utf8.RuneCountInString(u.Username) > 64 && usernameKey != emailKey ||
 		strings.Contains(usernameKey, "@") && usernameKey != emailKey {
 		return "", "", &FieldError{Field: "username", Message: "username.invalid"}
 	}

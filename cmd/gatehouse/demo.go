@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,7 +21,6 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/cmd/gatehouse/demo"
 	"gatehouse/identity"
-	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/verify"
 	"gatehouse/web"
@@ -50,12 +51,15 @@ from a file nor from the environment, and leaves nothing behind.`,
 				return misuse("demo takes no settings: leave out --%s, or use serve", name)
 			}
 		}
-		d, err := startDemo(cmd.Context(), o, cmd.ErrOrStderr())
+		// Closing the terminal must not leave the database behind.
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+		defer stop()
+		d, err := startDemo(ctx, o, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
 		d.announce(cmd.OutOrStdout())
-		return d.wait(cmd.Context())
+		return d.wait(ctx)
 	}
 	return cmd
 }
@@ -73,18 +77,6 @@ type demoOptions struct {
 	ports demoPorts
 	level string           // of the log
 	now   func() time.Time // of the API; nil: time.Now
-}
-
-// demoPorts are those of the three listeners; 0 is any that is free.
-type demoPorts struct{ provider, app, api int }
-
-func (p *demoPorts) each() []demoPort {
-	return []demoPort{{"port", &p.provider}, {"app-port", &p.app}, {"api-port", &p.api}}
-}
-
-type demoPort struct {
-	flag string
-	port *int
 }
 
 // A demoRun is everything that the demo started.
@@ -106,117 +98,66 @@ type sample struct {
 
 // startDemo starts the provider and both samples. All of them answer when it
 // returns; wait runs them to their end.
-func startDemo(ctx context.Context, o demoOptions, stderr io.Writer) (d *demoRun, err error) {
-	d = &demoRun{stopped: make(chan error, 2)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.close())
-		}
-	}()
-	listeners, err := o.ports.take()
-	if err != nil {
-		return d, err
+func startDemo(ctx context.Context, o demoOptions, stderr io.Writer) (*demoRun, error) {
+	d := &demoRun{stopped: make(chan error, 2)}
+	if err := d.start(storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse demo"}), o, stderr); err != nil {
+		return nil, errors.Join(err, d.close())
 	}
-	// The provider takes its port by itself, and the samples keep theirs.
-	err = listeners[0].Close()
-	d.samples = []sample{{listener: listeners[1]}, {listener: listeners[2]}}
-	if err != nil {
-		return d, err
-	}
-	if d.dir, err = os.MkdirTemp("", "gatehouse-demo-"); err != nil {
-		return d, fmt.Errorf("make a directory for the demo: %w", err)
-	}
-	d.appURL, d.apiURL = local(o.ports.app), local(o.ports.api)
+	return d, nil
+}
 
+func (d *demoRun) start(ctx context.Context, o demoOptions, stderr io.Writer) error {
+	if err := d.take(&o.ports); err != nil {
+		return err
+	}
+	var err error
+	if d.dir, err = os.MkdirTemp("", "gatehouse-demo-"); err != nil {
+		return fmt.Errorf("make a directory for the demo: %w", err)
+	}
 	cfg, err := demoSettings(o.ports.provider, d.dir, o.level)
 	if err != nil {
-		return d, err
+		return err
 	}
 	log := openLog(cfg.Log, stderr)
 	if d.server, err = startServer(ctx, cfg, log); err != nil {
-		return d, err
+		return err
 	}
-	ctx = storage.WithOrigin(ctx, storage.Origin{Actor: "gatehouse demo"})
 	if d.password, err = d.makeAccount(ctx); err != nil {
-		return d, err
+		return err
 	}
-	registration, err := d.registerApp(ctx)
+	app, err := d.newApp(ctx, log.Logger)
 	if err != nil {
-		return d, err
-	}
-	app, err := demo.NewApp(ctx, demo.AppConfig{
-		URL: d.appURL, API: d.apiURL, Issuer: cfg.Issuer,
-		ClientID: registration.Client.ID, ClientSecret: registration.Secret, LoginHint: demoUser, Log: log.Logger,
-	})
-	if err != nil {
-		return d, err
+		return err
 	}
 	verifier, err := verify.New(verify.Config{
 		Issuer: cfg.Issuer, Audience: d.apiURL, Leeway: 5 * time.Second, Log: log.Logger, Now: o.now,
 	})
 	if err != nil {
-		return d, err
+		return err
 	}
-	for i, handler := range []http.Handler{app.Handler(), demo.NewAPI(verifier)} {
+	d.serve(app, demo.NewAPI(verifier), log.Logger)
+	return nil
+}
+
+// take takes the ports of the samples. The provider takes its own by itself.
+func (d *demoRun) take(ports *demoPorts) error {
+	listeners, err := ports.take()
+	if err != nil {
+		return err
+	}
+	d.samples = []sample{{listener: listeners[1]}, {listener: listeners[2]}}
+	d.appURL, d.apiURL = local(ports.app), local(ports.api)
+	return listeners[0].Close()
+}
+
+// serve lets the samples answer, each on its port.
+func (d *demoRun) serve(app, api http.Handler, log *slog.Logger) {
+	for i, handler := range []http.Handler{app, api} {
 		s := &d.samples[i]
-		s.server = web.NewServer(s.listener.Addr().String(), handler, log.Logger)
+		s.server = web.NewServer(s.listener.Addr().String(), handler, log)
 		go func() { d.stopped <- s.server.Serve(s.listener) }()
 	}
-	return d, nil
 }
-
-// take takes all three ports, or says of every one that cannot be had what to do.
-func (p *demoPorts) take() ([]net.Listener, error) {
-	var listeners []net.Listener
-	var errs []error
-	for _, one := range p.each() {
-		l, err := takePort(*one.port, one.flag)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		listeners = append(listeners, l)
-		*one.port = l.Addr().(*net.TCPAddr).Port
-	}
-	if len(errs) == 0 {
-		return listeners, nil
-	}
-	for _, l := range listeners {
-		errs = append(errs, l.Close())
-	}
-	return nil, errors.Join(errs...)
-}
-
-// takePort listens on loopback. Browsers try [::1] first for localhost, so the
-// port must be free there too.
-func takePort(port int, flag string) (net.Listener, error) {
-	if port < 0 || port > 65535 {
-		return nil, misuse("--%s is %d, which is no port", flag, port)
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err == nil && port != 0 {
-		var other net.Listener
-		if other, err = net.Listen("tcp", net.JoinHostPort("::1", strconv.Itoa(port))); err == nil {
-			err = other.Close()
-		} else if !errors.Is(err, syscall.EADDRINUSE) {
-			err = nil // no IPv6 here
-		}
-		if err != nil {
-			l.Close()
-		}
-	}
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %d is in use by another program: stop that, or choose another port with --%s", port, flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("this user may not listen on port %d: choose one from 1024 with --%s", port, flag)
-	case err != nil:
-		return nil, fmt.Errorf("listen on port %d: %w", port, err)
-	}
-	return l, nil
-}
-
-func local(port int) string { return "http://localhost:" + strconv.Itoa(port) }
 
 // demoSettings are the defaults but for what the demo is about. Neither the
 // environment nor a file in this directory has a say: they are for serve.
@@ -255,8 +196,9 @@ func demoPassword() string {
 	}
 }
 
-// registerApp makes the app's registration. Its access tokens are for the API.
-func (d *demoRun) registerApp(ctx context.Context) (*provider.Registration, error) {
+// newApp registers the sample app, whose access tokens are for the API, and
+// makes it.
+func (d *demoRun) newApp(ctx context.Context, log *slog.Logger) (http.Handler, error) {
 	r, err := d.server.registrar.Register(ctx, demoClient, "", storage.ClientMetadata{
 		ClientName:             "Sample app",
 		RedirectURIs:           []string{d.appURL + demo.CallbackPath},
@@ -271,7 +213,14 @@ func (d *demoRun) registerApp(ctx context.Context) (*provider.Registration, erro
 	if err != nil {
 		return nil, fmt.Errorf("register the sample app: %w", err)
 	}
-	return r, nil
+	app, err := demo.NewApp(ctx, demo.AppConfig{
+		URL: d.appURL, API: d.apiURL, Issuer: d.server.cfg.Issuer,
+		ClientID: r.Client.ID, ClientSecret: r.Secret, LoginHint: demoUser, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return app.Handler(), nil
 }
 
 // announce prints what to open and whom to sign in as.

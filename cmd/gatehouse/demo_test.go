@@ -393,8 +393,11 @@ func TestDemo_TheAPIAcceptsNothingButAccessTokens(t *testing.T) {
 
 func TestDemo_EveryPortThatIsTakenIsNamedWithItsFlag(t *testing.T) {
 	ports := map[string]string{}
-	for _, flag := range []string{"--app-port", "--api-port"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for flag, host := range map[string]string{"--app-port": "127.0.0.1", "--api-port": "::1"} {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil && host == "::1" {
+			continue // no IPv6 here
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -402,7 +405,11 @@ func TestDemo_EveryPortThatIsTakenIsNamedWithItsFlag(t *testing.T) {
 		ports[flag] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	}
 	var out, errs bytes.Buffer
-	status := run(t.Context(), []string{"demo", "--port", "0", "--app-port", ports["--app-port"], "--api-port", ports["--api-port"]}, nil, &out, &errs)
+	args := []string{"demo", "--port", "0", "--app-port", "0", "--api-port", "0"}
+	for flag, port := range ports {
+		args = append(args, flag, port)
+	}
+	status := run(t.Context(), args, nil, &out, &errs)
 	if status != exitFailed || out.Len() > 0 {
 		t.Errorf("status %d, output %q", status, &out)
 	}

@@ -37,18 +37,27 @@ func describe(w http.ResponseWriter, _ *http.Request) {
 
 func readNotes(w http.ResponseWriter, r *http.Request) {
 	answer := accepted(r)
-	answer["notes"] = []string{"Oil the portcullis", "Ask who goes there", "Keep the light on"}
+	answer.Notes = []string{"Oil the portcullis", "Ask who goes there", "Keep the light on"}
 	writeJSON(w, answer)
 }
 
 func writeNote(w http.ResponseWriter, r *http.Request) { writeJSON(w, accepted(r)) }
 
-// accepted is what the token said, as the API understood it.
-func accepted(r *http.Request) map[string]any {
+// An acceptance is what a token said, as the API understood it.
+type acceptance struct {
+	Accepted bool      `json:"accepted"`
+	Verified string    `json:"verified"`
+	Subject  string    `json:"subject"`
+	ClientID string    `json:"client_id"`
+	Scopes   []string  `json:"scopes"`
+	Expires  time.Time `json:"expires"`
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+func accepted(r *http.Request) *acceptance {
 	t := verify.FromContext(r.Context())
-	return map[string]any{
-		"accepted": true, "verified": "offline", "subject": t.Subject, "client_id": t.ClientID,
-		"scopes": t.Scopes, "expires": t.Expires.UTC().Format(time.RFC3339),
+	return &acceptance{
+		Accepted: true, Verified: "offline", Subject: t.Subject, ClientID: t.ClientID, Scopes: t.Scopes, Expires: t.Expires.UTC(),
 	}
 }
 

@@ -90,20 +90,23 @@ func (all *sessions) add(w http.ResponseWriter, s *session) {
 // renew moves s to a new key, so that one known before the sign-in is worth
 // nothing after it.
 func (all *sessions) renew(w http.ResponseWriter, r *http.Request, s *session) {
-	all.remove(w, r)
+	all.forget(r)
 	all.add(w, s)
 }
 
-// remove forgets the session of this browser.
+// remove ends the session of this browser.
 func (all *sessions) remove(w http.ResponseWriter, r *http.Request) {
-	cookie, err := r.Cookie(cookieName)
-	if err != nil {
-		return
-	}
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	delete(all.byID, cookie.Value)
+	all.forget(r)
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+// forget makes the key that this browser has worthless.
+func (all *sessions) forget(r *http.Request) {
+	if cookie, err := r.Cookie(cookieName); err == nil {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		delete(all.byID, cookie.Value)
+	}
 }
 
 // makeRoom drops what nobody came back to, and the oldest where that is not enough.

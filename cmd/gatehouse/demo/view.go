@@ -22,7 +22,7 @@ var files embed.FS
 var assetTypes = map[string]string{"demo.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"asset": asset, "claims": claimRows, "clock": clock, "initial": initial, "first": func(s string) string { return s[:min(len(s), 24)] },
+	"asset": asset, "claims": claimRows, "clock": clock, "initial": initial, "sentence": sentence, "first": first,
 }).ParseFS(files, "page.html"))
 
 // A view is the page: at most one of Person, Problem and Gone decides what is on top.
@@ -155,3 +155,14 @@ func initial(name string) string {
 	}
 	return "·"
 }
+
+// sentence makes one of what an error says.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
+
+// first is the beginning of a token: its header, and nothing that counts.
+func first(token string) string { return token[:min(len(token), 24)] }

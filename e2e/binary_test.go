@@ -12,6 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	closeChromium()
 	if path, err := binary(); err == nil {
 		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 			fmt.Fprintln(os.Stderr, "remove the binary:", err)

@@ -379,7 +379,7 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request, s *standing) {
 	code := newCode()
 	err := p.store.Grants.Create(r.Context(), g, storage.NewDigest(storage.CodeSecret, code), s.flow.ID, nil)
 	switch {
-	case errors.Is(err, storage.ErrReused):
+	case errors.Is(err, storage.ErrReused), errors.Is(err, storage.ErrExpired):
 		p.strand(w, r, s, err)
 		return
 	case errors.Is(err, storage.ErrNotFound):

@@ -232,17 +232,37 @@ func TestDemo_FourActionsToATokenThatTheAPIAccepts(t *testing.T) {
 	v.submit("/refresh", nil)
 	v.sees("replaced 2 times", "The API accepted the access token")
 
+	if n := granted(t, d); n != 1 {
+		t.Errorf("%d grants before the sign-out", n)
+	}
 	v.submit("/sign-out", nil)
 	if v.at.String() != d.appURL+"/signed-out" {
 		t.Fatalf("ended at %s: %s", v.at, v.text)
 	}
-	v.sees("You are signed out")
+	v.sees("You are signed out", "the refresh token works for nobody any more")
+	if n := granted(t, d); n != 0 {
+		t.Errorf("%d grants are still good after the sign-out", n)
+	}
 	v.open(d.appURL)
 	v.sees("Sign in to see")
 	v.follow("/sign-in")
 	if v.at.Path != "/login" {
 		t.Errorf("the provider still knows who this is: %s", v.at)
 	}
+}
+
+// granted is how many grants of the demo's person are good.
+func granted(t *testing.T, d *demoRun) int {
+	t.Helper()
+	alice, err := d.server.people.Find(t.Context(), demoUser)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants, err := d.server.store.Grants.ListByUser(t.Context(), alice.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(grants)
 }
 
 func TestDemo_ConsentCanBeSeenAndRefused(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -156,7 +154,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	s.http = web.NewServer(cfg.Listen, door, log)
 	s.health.Look(ctx)
-	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, s.db.Sweep, s.health.Run)
+	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, s.db.Sweep, s.health.Run, giveMemoryBack)
 	return nil
 }
 
@@ -327,18 +325,6 @@ func (s *server) reload(ctx context.Context, load func() (*config.Config, error)
 	}
 	s.log.InfoContext(ctx, "reloaded")
 }
-
-// useMemoryFreely collects garbage later than Go would by itself, up to a
-// limit; GOGC and GOMEMLIMIT have the last word.
-func useMemoryFreely() {
-	if cmp.Or(os.Getenv("GOGC"), os.Getenv("GOMEMLIMIT")) == "" {
-		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(memoryLimit)
-	}
-}
-
-// memoryLimit is soft: beyond it garbage is collected sooner.
-const memoryLimit = 96 << 20
 
 // listen takes the address, and says what to do where it cannot.
 func listen(address string) (net.Listener, error) {

@@ -71,7 +71,7 @@ func (d *door) ownHost(next http.Handler) http.Handler {
 
 // loopback reports whether a host, with or without a port, is this machine.
 func loopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil && strings.Trim(port, "0123456789") == "" {
 		host = name
 	}
 	return slices.Contains([]string{"localhost", "127.0.0.1", "::1", "[::1]"}, host)

@@ -37,9 +37,8 @@ func Network(a netip.Addr) string {
 	if a.Is6() {
 		bits = 64
 	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
+	if p, err := a.Prefix(bits); err == nil && p.IsValid() {
+		return p.String()
 	}
-	return p.String()
+	return "unknown"
 }

@@ -48,6 +48,9 @@ first administrator is made.`,
 		}
 		useMemoryFreely()
 		log := openLog(cfg.Log, cmd.ErrOrStderr())
+		for _, warning := range cfg.Warnings {
+			log.Warn(warning)
+		}
 		s, err := startServer(cmd.Context(), cfg, log)
 		if err != nil {
 			return everyReason(err, checkRunning(cmd.Context(), cfg))

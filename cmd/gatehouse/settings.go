@@ -47,6 +47,9 @@ func newConfigCommand() *cobra.Command {
 			if err := refusals(err, checkFiles(cfg)); err != nil {
 				return err
 			}
+			for _, warning := range cfg.Warnings {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+			}
 			fmt.Fprintln(cmd.OutOrStdout(), "The settings are good.")
 			return nil
 		},

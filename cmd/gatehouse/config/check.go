@@ -26,6 +26,20 @@ func (r *reading) check() {
 	r.checkTimes()
 	r.checkMail()
 	r.checkHash()
+	r.warn()
+}
+
+// warn notes what is allowed and probably not meant.
+func (r *reading) warn() {
+	c := r.c
+	u, err := url.Parse(c.Issuer)
+	_, port, _ := net.SplitHostPort(c.Listen)
+	if err == nil && loopback(u.Hostname()) && u.Port() != "" && u.Port() != port {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the issuer is %s, and we listen on port %s: something else must forward the one to the other", c.Issuer, port))
+	}
+	if r.exposed != "" {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s has secrets and every user of this machine may read it; run: chmod 600 %[1]s", r.exposed))
+	}
 }
 
 const (

@@ -62,6 +62,9 @@ type Config struct {
 	// else; one that leaves the file is disabled. A secret has at least 32 characters.
 	Clients []Client `setting:"clients" file:"only"`
 
+	// Warnings are what is allowed and probably not meant.
+	Warnings []string
+
 	origins map[string]Origin
 	wrong   map[string]bool
 }

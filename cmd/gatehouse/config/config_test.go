@@ -358,6 +358,37 @@ func TestADeclaredClientIsReadByItsRegisteredNames(t *testing.T) {
 	}
 }
 
+func TestWhatIsProbablyNotMeantIsWarnedOf(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write := func(content string, mode os.FileMode) {
+		if err := errors.Join(os.WriteFile(defaultFile, []byte(content), 0o600), os.Chmod(defaultFile, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := "clients:\n  - client_id: web\n    client_secret: correct-horse-battery-staple-0123\n"
+	for name, c := range map[string]struct {
+		content string
+		mode    os.FileMode
+		says    string // empty: nothing
+	}{
+		"a readable file without secrets":          {"log: {level: warn}\n", 0o644, ""},
+		"a closed file with secrets":               {secret, 0o600, ""},
+		"a readable file with a client's secret":   {secret, 0o644, "gatehouse.yaml has secrets"},
+		"a readable file with a master key":        {"master_key: " + goodKey + "\n", 0o644, "gatehouse.yaml has secrets"},
+		"an issuer on a port where nobody listens": {"issuer: http://localhost:3000\n", 0o600, "listen on port 8000"},
+	} {
+		write(c.content, c.mode)
+		got, err := Load(Sources{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		said := strings.Join(got.Warnings, "; ")
+		if (said == "") != (c.says == "") || !strings.Contains(said, c.says) {
+			t.Errorf("%s: warned %q, not %q", name, said, c.says)
+		}
+	}
+}
+
 func TestMetadataIsSetAndTakenAwayByName(t *testing.T) {
 	var m storage.ClientMetadata
 	for name, text := range map[string]string{

@@ -46,7 +46,11 @@ func (r *reading) file(s Sources) layer {
 	f := &fileReading{reading: r, path: path, lines: lineNumbers(&lines)}
 	r.c.clientsFrom(f, k.Get("clients"))
 	k.Delete("clients")
-	return f.layer(k.All())
+	l := f.layer(k.All())
+	if f.secrets && CheckPrivate(path) != nil {
+		r.exposed = path
+	}
+	return l
 }
 
 func lookup(environ []string, name string) (string, bool) {
@@ -61,8 +65,9 @@ func lookup(environ []string, name string) (string, bool) {
 // A fileReading knows where things stand in the file.
 type fileReading struct {
 	*reading
-	path  string
-	lines map[string]int
+	path    string
+	lines   map[string]int
+	secrets bool // it has some, in itself
 }
 
 // where is FILE:LINE: name.
@@ -87,6 +92,7 @@ func (f *fileReading) layer(values map[string]any) layer {
 			files[secret] = text
 		default:
 			l[name] = given{text, Origin{"file", f.where(name)}}
+			f.secrets = f.secrets || find(name).Secret
 		}
 	}
 	for _, s := range Settings() {
@@ -188,7 +194,7 @@ func (f *fileReading) client(name string, fields map[string]any) Client {
 			c.ID, _ = plain(value)
 		case clientSecret:
 			text, _ := plain(value)
-			c.Secret = Secret{text}
+			c.Secret, f.secrets = Secret{text}, true
 		case clientSecretFile:
 			path, _ := plain(value)
 			secret, err := ReadSecretFile(path)

@@ -49,7 +49,8 @@ func Load(s Sources) (*Config, error) {
 // A reading is one Load under way.
 type reading struct {
 	c        *Config
-	port     given // PORT
+	port     given  // PORT
+	exposed  string // the file, where it has secrets and others may read it
 	problems []error
 }
 

@@ -116,7 +116,11 @@ func (c *Config) Wrong(names ...string) bool {
 	return false
 }
 
-// Value returns the value of a setting as text.
+// Value returns the value of a setting as text; a secret is masked. The path
+// of the embedded database is none.
 func (c *Config) Value(s *Setting) string {
+	if _, embedded := c.SQLite(); embedded && s.Name == "database_url" {
+		return c.DatabaseURL.Reveal()
+	}
 	return format(reflect.ValueOf(c).Elem().FieldByIndex(s.index))
 }

@@ -660,3 +660,38 @@ func TestTheAccessLogHasNoSecretAndOneLineARequest(t *testing.T) {
 		t.Errorf("%d lines for 6 requests", got)
 	}
 }
+
+func TestAC109_DiscoveryAndKeysAreTheSameUnderAnyHeader(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks"} {
+		want := b.get(path)
+		if want.status != http.StatusOK || strings.Contains(want.body, "evil.test") {
+			t.Fatalf("%s: %d %s", path, want.status, want.body)
+		}
+		for name, header := range map[string][]string{
+			"X-Forwarded-Host":  {"X-Forwarded-Host", "evil.test"},
+			"X-Forwarded-Proto": {"X-Forwarded-Proto", "https"},
+			"Forwarded":         {"Forwarded", "host=evil.test;proto=https"},
+			"X-Original-URL":    {"X-Original-URL", "https://evil.test/"},
+			"X-Rewrite-URL":     {"X-Rewrite-URL", "/login"},
+		} {
+			if a := b.get(path, header...); a.status != http.StatusOK || a.body != want.body {
+				t.Errorf("%s with %s: %d %s", path, name, a.status, a.body)
+			}
+		}
+		if a := b.get(path, "Host", "evil.test"); a.status != http.StatusMisdirectedRequest || strings.Contains(a.body, "evil.test") {
+			t.Errorf("%s at another host: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
+func TestThePublicAddressesHaveNoCookieAndMayBeKept(t *testing.T) {
+	h := newHouse(t)
+	for _, path := range []string{"/.well-known/openid-configuration", "/jwks"} {
+		a := h.browser().get(path)
+		if len(a.header.Values("Set-Cookie")) > 0 || !strings.Contains(a.header.Get("Cache-Control"), "max-age") {
+			t.Errorf("%s: %v", path, a.header)
+		}
+	}
+}

@@ -193,6 +193,31 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_expires_at ON revocations (expires_at);
 
+-- Opaque access tokens, by digest. Those of client_credentials have no grant.
+CREATE TABLE access_tokens (
+    digest     BYTEA PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    grant_id   TEXT REFERENCES grants (id) ON DELETE CASCADE,
+    client_id  TEXT NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
+    subject    TEXT NOT NULL,
+    scopes     TEXT NOT NULL,
+    audience   TEXT NOT NULL,
+    issued_at  BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX access_tokens_grant ON access_tokens (grant_id) WHERE grant_id IS NOT NULL;
+CREATE INDEX access_tokens_client ON access_tokens (client_id);
+CREATE INDEX access_tokens_expires_at ON access_tokens (expires_at);
+
+-- The ids of what may be presented once, until it would be refused as expired.
+CREATE TABLE used_ids (
+    owner      TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (owner, id)
+);
+CREATE INDEX used_ids_expires_at ON used_ids (expires_at);
+
 CREATE TABLE signing_keys (
     id         TEXT PRIMARY KEY,
     algorithm  TEXT NOT NULL,

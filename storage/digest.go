@@ -14,6 +14,7 @@ type Kind string
 const (
 	CodeSecret    Kind = "code"
 	RefreshSecret Kind = "refresh token"
+	AccessSecret  Kind = "access token"
 	SessionSecret Kind = "session cookie"
 	BrowserSecret Kind = "browser cookie"
 	ClientSecret  Kind = "client secret"

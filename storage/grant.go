@@ -115,6 +115,9 @@ type Grants interface {
 	// also where it was revoked before. Another client's: ErrMismatch, and
 	// nothing changes. ErrExpired, ErrNotFound (unknown, or not alive): nothing changes.
 	Rotate(ctx context.Context, r Rotation) (*Rotated, error)
+	// Current returns the grant, alive, whose current refresh token is the one
+	// presented, and not expired: ErrNotFound otherwise. Nothing changes.
+	Current(ctx context.Context, handle string, presented Digest, now time.Time) (*Grant, error)
 	// Live returns the grant and its user while tokens that name it are good,
 	// and jti, where not empty, is not revoked: ErrNotFound otherwise.
 	Live(ctx context.Context, id, jti string, now time.Time) (*Grant, *User, error)

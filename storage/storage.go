@@ -10,18 +10,21 @@ import "errors"
 // interface; a test that needs a failing drawer embeds the interface,
 // overrides one method and puts it back.
 type Store struct {
-	Clients     Clients
-	Users       Users
-	Credentials Credentials
-	Guesses     Guesses
-	Sessions    Sessions
-	Flows       Flows
-	Consents    Consents
-	Grants      Grants
-	Keys        Keys
-	Events      Events
-	Changes     Changes
-	Setup       Setup
+	Clients      Clients
+	Users        Users
+	Credentials  Credentials
+	Guesses      Guesses
+	Sessions     Sessions
+	Flows        Flows
+	Consents     Consents
+	Grants       Grants
+	AccessTokens AccessTokens
+	Revocations  Revocations
+	Used         Used
+	Keys         Keys
+	Events       Events
+	Changes      Changes
+	Setup        Setup
 }
 
 // The errors of every drawer, told apart with errors.Is. Any other error is

@@ -200,6 +200,12 @@ func (s grants) repeat(ctx context.Context, q runner, r storage.Rotation) (_ *st
 	return &storage.Rotated{Grant: g, Successor: slices.Index(r.Successors, current), Repeated: true}, nil, nil
 }
 
+func (s grants) Current(ctx context.Context, handle string, presented storage.Digest, now time.Time) (*storage.Grant, error) {
+	return scanGrant(s.read.row(ctx, `
+		SELECT `+grantColumns+` FROM grants
+		WHERE handle = $2 AND refresh = $3 AND refresh_idle_expires_at > $1 AND `+alive, ms(now), handle, presented))
+}
+
 func (s grants) Live(ctx context.Context, id, jti string, now time.Time) (*storage.Grant, *storage.User, error) {
 	g, u := new(storage.Grant), new(storage.User)
 	err := s.read.row(ctx, `

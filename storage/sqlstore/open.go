@@ -119,18 +119,21 @@ func (db *DB) ready(ctx context.Context, o Options) error {
 // Store returns the cabinet.
 func (db *DB) Store() *storage.Store {
 	return &storage.Store{
-		Clients:     clients{db},
-		Users:       users{db},
-		Credentials: credentials{db},
-		Guesses:     guesses{db},
-		Sessions:    sessions{db},
-		Flows:       flows{db},
-		Consents:    consents{db},
-		Grants:      grants{db},
-		Keys:        signingKeys{db},
-		Events:      events{db},
-		Changes:     changes{db},
-		Setup:       setup{db},
+		Clients:      clients{db},
+		Users:        users{db},
+		Credentials:  credentials{db},
+		Guesses:      guesses{db},
+		Sessions:     sessions{db},
+		Flows:        flows{db},
+		Consents:     consents{db},
+		Grants:       grants{db},
+		AccessTokens: accessTokens{db},
+		Revocations:  revocations{db},
+		Used:         used{db},
+		Keys:         signingKeys{db},
+		Events:       events{db},
+		Changes:      changes{db},
+		Setup:        setup{db},
 	}
 }
 

@@ -25,6 +25,8 @@ var sweeps = []struct {
 	{"sessions", "id", "expires_at", keepFlows},
 	{"grants", "id", "ends_at", 0},
 	{"revocations", "value", "expires_at", time.Minute},
+	{"access_tokens", "id", "expires_at", time.Minute},
+	{"used_ids", "id", "expires_at", time.Minute},
 	{"setup_links", "digest", "expires_at", keepFlows},
 	{"browsers", "browser", "seen_at", keepBrowser},
 	{"guesses", "key", "failed_at", keepGuesses},

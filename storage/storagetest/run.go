@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"keys", keyStories},
 		{"events", eventStories},
 		{"setup", setupStories},
+		{"tokens", tokenStories},
 		{"sweep", sweepStories},
 	} {
 		t.Run(drawer.name, func(t *testing.T) {

@@ -1,0 +1,44 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// An AccessToken is an opaque access token, which storage finds by its digest.
+// Tokens that are JWTs are kept nowhere.
+type AccessToken struct {
+	ID        string // what the revocation log calls it, as a JWT's jti
+	Grant     string // empty: of client_credentials
+	ClientID  string
+	Subject   string
+	Scopes    []string
+	Audience  []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+}
+
+// AccessTokens keeps the opaque access tokens.
+type AccessTokens interface {
+	// Create stores t. ErrNotFound where its grant was revoked meanwhile.
+	Create(ctx context.Context, t *AccessToken, token Digest) error
+	// Find returns the token while it is good: not expired and not revoked, and
+	// its client enabled; where it hangs from a grant, that alive too. ErrNotFound otherwise.
+	Find(ctx context.Context, token Digest, now time.Time) (*AccessToken, error)
+}
+
+// Revocations is the one log of what died before its time. Grants enter it by
+// the acts that end them.
+type Revocations interface {
+	// RevokeToken ends one access token, opaque or not, by its id, and remembers
+	// it until expires. Revoking it again is no error.
+	RevokeToken(ctx context.Context, id string, now, expires time.Time, e *Event) error
+	// Revoked reports whether the token with this id was revoked.
+	Revoked(ctx context.Context, id string) (bool, error)
+}
+
+// Used remembers ids of what may be presented once.
+type Used interface {
+	// Spend remembers owner's id until expires: ErrReused where it is remembered already.
+	Spend(ctx context.Context, owner, id string, expires time.Time) error
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,10 +88,12 @@ func TestAC216_HealthShowsNoErrorText(t *testing.T) {
 func TestHealthIsLookedAtInTheBackgroundAndServedWithItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		result, looked := &CheckResult{Status: Healthy}, 0
+		var result atomic.Pointer[CheckResult]
+		result.Store(&CheckResult{Status: Healthy})
+		var looked atomic.Int64
 		h := newTestHealth(slog.New(slog.NewTextHandler(&log, nil)), Check{Name: "database", Run: func(context.Context) CheckResult {
-			looked++
-			return *result
+			looked.Add(1)
+			return *result.Load()
 		}})
 		report := func() (r healthReport) {
 			if err := json.Unmarshal(healthAnswer(h, "GET", "/api/health/").Body.Bytes(), &r); err != nil {
@@ -107,20 +110,23 @@ func TestHealthIsLookedAtInTheBackgroundAndServedWithItsAge(t *testing.T) {
 		go func() { stopped <- h.Run(ctx) }()
 
 		time.Sleep(4 * time.Second)
+		synctest.Wait()
 		for range 100 {
 			report()
 		}
-		if r := report(); looked != 1 || r.Checks["database"].AgeSeconds != 4 {
-			t.Errorf("looked %d times, age %v: callers must not make a check run", looked, r.Checks["database"].AgeSeconds)
+		if r := report(); looked.Load() != 1 || r.Checks["database"].AgeSeconds != 4 {
+			t.Errorf("looked %d times, age %v: callers must not make a check run", looked.Load(), r.Checks["database"].AgeSeconds)
 		}
 
-		*result = CheckResult{Status: Unhealthy, Err: errors.New("gone")}
+		result.Store(&CheckResult{Status: Unhealthy, Err: errors.New("gone")})
 		time.Sleep(27 * time.Second) // three looks
-		if r := report(); looked != 4 || r.Status != Unhealthy {
-			t.Errorf("looked %d times: %+v", looked, r)
+		synctest.Wait()
+		if r := report(); looked.Load() != 4 || r.Status != Unhealthy {
+			t.Errorf("looked %d times: %+v", looked.Load(), r)
 		}
-		*result = CheckResult{Status: Healthy}
+		result.Store(&CheckResult{Status: Healthy})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if r := report(); r.Status != Healthy {
 			t.Errorf("after it came back: %+v", r)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -92,6 +93,7 @@ func (st *sessionStore) Save(r *http.Request, w http.ResponseWriter, kept *sessi
 	b.session.ID = rand.Text()
 	e := storage.NewEvent(r.Context(), b.session.AuthTime, "session.created", b.user.ID)
 	e.Actor = b.user.ID
+	e.Details = map[string]string{"amr": strings.Join(b.session.AMR, " ")}
 	err := st.sessions.Begin(r.Context(), b.session, storage.NewDigest(storage.SessionSecret, secret), previous, b.browser, e)
 	if err != nil {
 		return fmt.Errorf("begin the session: %w", err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gatehouse/storage"
 )
@@ -118,6 +119,44 @@ func TestAC127_TheSessionCookieIsNewAtEverySignIn(t *testing.T) {
 		seen[after] = true
 		shows(t, h.browser("Cookie", "gatehouse-session="+before).get("/"), http.StatusOK, "gatehouse")
 		shows(t, h.browser("Cookie", "gatehouse-session="+after).get("/"), http.StatusOK, "Welcome, "+name+" Liddell")
+	}
+}
+
+func TestASessionLivesWhileItIsUsedAndNoLongerThanADay(t *testing.T) {
+	h := newHouse(t)
+	h.user("alice")
+	b, idle := h.browser(), h.browser()
+	b.signIn("alice", "")
+	idle.signIn("alice", "")
+	for hour := 7; hour <= 21; hour += 7 {
+		h.skip(7 * time.Hour)
+		shows(t, b.get("/"), http.StatusOK, "Welcome, alice Liddell")
+		if hour > 8 {
+			shows(t, idle.get("/"), http.StatusOK, "gatehouse")
+		}
+	}
+	h.skip(3*time.Hour + time.Minute)
+	shows(t, b.get("/"), http.StatusOK, "gatehouse")
+}
+
+func TestASignInIsAnEventThatSaysHowAndFromWhere(t *testing.T) {
+	h := newHouse(t)
+	u := h.user("alice")
+	b := h.browser("User-Agent", "a browser")
+	b.signIn("alice", "")
+	b.post("/logout/confirm")
+	for name, path := range map[string]string{"session.created": "/login", "session.ended": "/logout/confirm"} {
+		all := h.events(name)
+		if len(all) != 1 {
+			t.Fatalf("%d events %s", len(all), name)
+		}
+		e := all[0]
+		if e.Actor != u.ID || e.IP != "127.0.0.1" || e.UserAgent != "a browser" || e.Path != path || e.RequestID == "" {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if name == "session.created" && e.Details["amr"] != "pwd" {
+			t.Errorf("%s: %v", name, e.Details)
+		}
 	}
 }
 
@@ -473,26 +512,43 @@ func TestAC151_GuessingOneAccountIsSlowed(t *testing.T) {
 			t.Fatalf("try %d: %d", n, a.status)
 		}
 	}
-	refused := 0
-	for range 5 { // the sixth comes through, and what comes right after it does not
-		a := h.browser().post("/login", "username", "alice", "password", goodPassword)
-		if a.status == http.StatusTooManyRequests {
-			refused++
-			if a.header.Get("Retry-After") == "" || !strings.Contains(a.body, `name="password"`) || !strings.Contains(a.body, "Too many wrong tries") {
-				t.Errorf("the page: %v %s", a.header, a.body)
-			}
-		}
-		if a.status == http.StatusSeeOther {
-			break
-		}
+	a := h.browser().post("/login", "username", "alice", "password", goodPassword)
+	if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") != "1" {
+		t.Fatalf("the sixth, at once: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
-	if refused == 0 {
-		h.browser().post("/login", "username", "alice", "password", "wrong")
+	if !strings.Contains(a.body, `name="password"`) || !strings.Contains(a.body, `value="alice"`) || !strings.Contains(a.body, "Wait 1 second") {
+		t.Errorf("the page does not say how to go on: %s", a.body)
+	}
+	h.skip(1100 * time.Millisecond)
+	shows(t, h.browser().post("/login", "username", "alice", "password", "wrong"), http.StatusUnprocessableEntity, "Sign in")
+	h.skip(1100 * time.Millisecond)
+	if a := h.browser().signIn("alice", ""); a.status != http.StatusTooManyRequests {
+		t.Errorf("the wait does not grow: %d", a.status)
+	}
+	h.skip(time.Second)
+	leadsTo(t, h.browser().signIn("alice", ""), h.issuer+"/")
+}
+
+func TestAC151_AtMostAHundredInARowAndTheOwnersBrowserStaysOpen(t *testing.T) {
+	h := newHouse(t)
+	h.user("alice")
+	own := h.browser()
+	own.signIn("alice", "")
+	own.post("/logout/confirm")
+	for n := range 100 {
+		h.skip(16 * time.Minute)
 		a := h.browser().post("/login", "username", "alice", "password", "wrong")
-		if a.status != http.StatusTooManyRequests {
-			t.Errorf("tries go on: %d", a.status)
+		if a.status != http.StatusUnprocessableEntity {
+			t.Fatalf("try %d, after waiting: %d", n, a.status)
 		}
+		must(t, h.limits.Refund(t.Context(), "form:127.0.0.1/32", storage.Rate{Burst: 100, Every: 36 * time.Second}))
 	}
+	h.skip(23 * time.Hour)
+	a := h.browser().signIn("alice", "")
+	if a.status != http.StatusTooManyRequests || !strings.Contains(a.body, "Sign in from a browser that you have used here before") {
+		t.Errorf("the hundred and first: %d %s", a.status, a.body)
+	}
+	leadsTo(t, own.signIn("alice", ""), h.issuer+"/")
 }
 
 func TestFailedFormsAreCountedByNetworkAndGoodOnesGivenBack(t *testing.T) {

@@ -48,7 +48,7 @@ func (p *Pages) arrive(w http.ResponseWriter, r *http.Request, requestID, accoun
 func (p *Pages) over(w http.ResponseWriter, r *http.Request, pending *provider.Pending, err error) {
 	page := provider.PendingError(pending, err)
 	if page.Status >= http.StatusInternalServerError {
-		p.log.ErrorContext(r.Context(), "read a request", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
+		p.note(r.Context(), "read a request", err)
 	}
 	p.browser.Error(w, r, page)
 }

@@ -61,12 +61,15 @@ func (p *Pages) setUp(w http.ResponseWriter, r *http.Request) {
 	}
 	t := p.browser.Text(w, r)
 	status, problems := setupProblems(t, err)
+	if status != http.StatusUnprocessableEntity && !errors.Is(err, identity.ErrLinkUsed) {
+		counted.refund(r) // our own trouble: nobody's failure
+	}
 	if problems == nil {
 		p.setupOver(w, r, err)
 		return
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "2")
+	if slow, ok := errors.AsType[*identity.SlowDown](err); ok {
+		retryAfter(w, slow.RetryAfter)
 	}
 	p.showSetupForm(w, r, templates.SetupView{Token: f["token"], Email: f["email"], Name: f["name"], Problems: problems}, status)
 }

@@ -5,6 +5,7 @@ package signin
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -84,8 +85,18 @@ func (p *Pages) showHome(w http.ResponseWriter, r *http.Request) {
 
 // broken shows that the database does not answer, once it is logged.
 func (p *Pages) broken(w http.ResponseWriter, r *http.Request, doing string, err error) {
-	p.log.ErrorContext(r.Context(), doing, "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
+	p.note(r.Context(), doing, err)
 	p.browser.Error(w, r, provider.PageError{Status: http.StatusServiceUnavailable, Message: provider.Unavailable})
+}
+
+// note logs what broke. That somebody closed the page, or clicked twice, is no
+// trouble of ours.
+func (p *Pages) note(ctx context.Context, doing string, err error) {
+	level := slog.LevelError
+	if errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug
+	}
+	p.log.Log(ctx, level, doing, "error", err, "request_id", storage.OriginOf(ctx).RequestID)
 }
 
 // seeOther sends the browser on by GET, whatever it came with.

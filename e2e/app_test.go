@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -60,8 +61,11 @@ func newApp(t testing.TB, s *server, id string, args ...string) *app {
 	a.http = httptest.NewServer(mux)
 	t.Cleanup(a.http.Close)
 
+	if !slices.Contains(args, "--name") {
+		args = append(args, "--name", "App "+id)
+	}
 	a.client = s.addClient(id, append([]string{
-		"--name", "App " + id, "--redirect-uri", a.callbackURL(),
+		"--redirect-uri", a.callbackURL(),
 		"--grant-type", "authorization_code", "--grant-type", "refresh_token",
 		"--scope", "openid profile email offline_access",
 		"--set", "post_logout_redirect_uris=" + a.http.URL + "/bye",

@@ -51,7 +51,7 @@ func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingTheProcess(t *testi
 		a.enter(p)
 		p.stopAt = a.callbackURL()
 	}
-	total, slowest := 0, time.Duration(0)
+	total, slowest := map[string]int{}, time.Duration(0)
 	for round := range kills {
 		ctx, cancel := context.WithCancel(t.Context())
 		var load sync.WaitGroup
@@ -71,12 +71,17 @@ func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingTheProcess(t *testi
 
 		took := s.start()
 		slowest = max(slowest, took)
-		total += a.audit(l, browsers)
+		a.audit(l, browsers, total)
 		if t.Failed() {
 			t.Fatalf("after kill %d", round+1)
 		}
 	}
-	t.Logf("%d kills, %d acknowledged answers looked up again; ready again after %v at most", kills, total, slowest.Round(time.Millisecond))
+	t.Logf("%d kills; looked up again: %v; ready again after %v at most", kills, total, slowest.Round(time.Millisecond))
+	for _, kind := range []string{"codes given", "codes spent", "sessions ended", "accounts made"} {
+		if total[kind] == 0 {
+			t.Errorf("the load had no %s: that shows nothing", kind)
+		}
+	}
 	if slowest > 10*time.Second {
 		t.Errorf("one start took %v", slowest)
 	}
@@ -208,11 +213,16 @@ func (s *server) keepAddingUsers(ctx context.Context, l *ledger, round int) {
 	}
 }
 
-// audit holds the server to everything in the ledger, empties it, and says how
-// much that was.
-func (a *app) audit(l *ledger, browsers []*person) (n int) {
+// audit holds the server to everything in the ledger, empties it, and adds up
+// how much that was.
+func (a *app) audit(l *ledger, browsers []*person, total map[string]int) {
 	a.t.Helper()
-	n = len(l.given) + len(l.spent) + len(l.doubted) + len(l.chains) + len(l.ended) + len(l.made) + len(browsers)
+	for kind, n := range map[string]int{
+		"codes given": len(l.given), "codes spent": len(l.spent), "codes in doubt": len(l.doubted), "refresh tokens": len(l.chains),
+		"sessions ended": len(l.ended), "accounts made": len(l.made), "sessions": len(browsers),
+	} {
+		total[kind] += n
+	}
 	for _, c := range l.chains {
 		got := a.mustAsk(refreshing(c.token))
 		if got.status != http.StatusOK {
@@ -253,7 +263,6 @@ func (a *app) audit(l *ledger, browsers []*person) (n int) {
 		}
 	}
 	l.given, l.spent, l.doubted, l.ended, l.made = nil, nil, nil, nil, nil
-	return n
 }
 
 func (a *app) mustAsk(form url.Values) answer {

@@ -9,11 +9,19 @@ import (
 	"testing"
 
 	"golang.org/x/oauth2"
+
+	"gatehouse/storage/storagetest"
 )
 
 func TestRelyingParty_GoOIDCSignsInRefreshesReadsUserinfoAndSignsOut(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	t.Run("on SQLite", func(t *testing.T) { signsInRefreshesAndSignsOut(t, serve(t)) })
+	t.Run("on PostgreSQL", func(t *testing.T) {
+		signsInRefreshesAndSignsOut(t, serve(t, startCable(t, storagetest.PostgresURL(t)).settings()...))
+	})
+}
+
+func signsInRefreshesAndSignsOut(t *testing.T, s *server) {
 	alice := s.addUser("alice")
 	for _, kind := range []struct {
 		name string

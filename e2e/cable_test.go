@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A cable connects a server to PostgreSQL over TCP, and can be cut.
+type cable struct {
+	t        testing.TB
+	database string // its name
+	user     *url.Userinfo
+	network  string // of the real server
+	address  string
+	port     string
+
+	mu       sync.Mutex
+	listener net.Listener
+	ends     []net.Conn
+}
+
+// startCable lays a cable to the database at this URL.
+func startCable(t testing.TB, database string) *cable {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{t: t, database: u.Path, user: u.User, network: "tcp", address: u.Host, port: freePort(t)}
+	if socket := u.Query().Get("host"); strings.HasPrefix(socket, "/") {
+		c.network, c.address = "unix", socket+"/.s.PGSQL.5432"
+	} else if u.Port() == "" {
+		c.address = net.JoinHostPort(u.Hostname(), "5432")
+	}
+	c.mend()
+	t.Cleanup(c.cut)
+	return c
+}
+
+// settings make a server use the cable.
+func (c *cable) settings() []string {
+	address := url.URL{Scheme: "postgres", User: c.user, Host: "127.0.0.1:" + c.port, Path: c.database, RawQuery: "sslmode=disable"}
+	return []string{
+		"DATABASE_URL=" + address.String(), "GATEHOUSE_MIGRATE=auto",
+		"GATEHOUSE_MASTER_KEY=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+	}
+}
+
+// mend lays it again.
+func (c *cable) mend() {
+	c.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+c.port)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.listener = l
+	c.mu.Unlock()
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return // cut
+			}
+			far, err := net.Dial(c.network, c.address)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			c.mu.Lock()
+			c.ends = append(c.ends, near, far)
+			c.mu.Unlock()
+			go pump(near, far)
+			go pump(far, near)
+		}
+	}()
+}
+
+// pump carries bytes one way until either end is closed.
+func pump(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	to.Close()
+}
+
+// cut ends every connection and takes no new one.
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listener.Close()
+	for _, end := range c.ends {
+		end.Close()
+	}
+	c.ends = nil
+}

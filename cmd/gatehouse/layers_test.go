@@ -21,7 +21,7 @@ var floors = map[string]int{
 	"provider":   4, "identity": 4,
 	"keys": 3, "storage/sqlstore": 3,
 	"storage":   2,
-	"templates": 1, "migrations": 1, "verify": 1,
+	"templates": 1, "migrations": 1, "outbound": 1, "verify": 1,
 }
 
 // forTests is what only tests import, and they may import what they like.

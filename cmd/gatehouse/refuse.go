@@ -11,6 +11,7 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/identity"
 	"gatehouse/keys"
+	"gatehouse/outbound"
 	"gatehouse/storage"
 	"gatehouse/storage/sqlstore"
 )
@@ -38,7 +39,8 @@ func refusals(err error, more []error) error {
 
 // checkFiles says what is wrong beyond the settings' own words, looking at
 // files and changing nothing: declared clients, the data directory, the master
-// key, the certificate, the database file, the mail server's address.
+// key, the certificate, the database file, the mail server's address, the trust
+// roots.
 func checkFiles(cfg *config.Config) []error {
 	var problems []error
 	look := func(err error, settings ...string) {
@@ -64,6 +66,8 @@ func checkFiles(cfg *config.Config) []error {
 		_, err = identity.NewMailer(cfg.Mail.URL.Reveal(), cfg.Mail.From)
 		look(err, "mail.url", "mail.from")
 	}
+	_, err = outbound.New(outboundConfig(cfg))
+	look(err, "outbound.ca_file")
 	if cfg.Log.File != "" {
 		_, err = os.Stat(filepath.Dir(cfg.Log.File))
 		look(err, "log.file")

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/identity"
 	"gatehouse/keys"
+	"gatehouse/outbound"
 	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/storage/sqlstore"
@@ -47,6 +49,14 @@ func lifetimes(cfg *config.Config) provider.Lifetimes {
 	return provider.Lifetimes{
 		Code: t.Code, AccessToken: t.Access, IDToken: t.ID, RefreshIdle: t.RefreshIdle, RefreshMax: t.Refresh,
 		RefreshGrace: t.RefreshGrace, RefreshGracePublic: t.RefreshGracePublic, AuthRequest: cfg.Session.Request,
+	}
+}
+
+// outboundConfig lets plain http through, to loopback, where the provider is
+// itself run by http on loopback: on a developer's machine.
+func outboundConfig(cfg *config.Config) outbound.Config {
+	return outbound.Config{
+		Allow: cfg.Outbound.Allow, CAFile: cfg.Outbound.CAFile, AllowHTTP: strings.HasPrefix(cfg.Issuer, "http://"),
 	}
 }
 

@@ -55,6 +55,7 @@ type Config struct {
 	Setup    Setup
 	Keys     Keys
 	Mail     Mail
+	Outbound Outbound
 	Log      Log
 	// The relying parties that are declared here, by their registered metadata names
 	// (RFC 7591, OpenID Connect Registration) and client_id, client_secret or
@@ -176,6 +177,18 @@ type Mail struct {
 	URL Secret `setting:"mail.url"`
 	// The sender's address.
 	From string `setting:"mail.from"`
+}
+
+// Outbound is what may be fetched from elsewhere, and told to others: clients'
+// keys, and their sign-outs. It is https, to public addresses, by default.
+type Outbound struct {
+	// The networks, as CIDRs, that may be fetched from although they are private.
+	// Without it only public addresses are. Where the issuer is http, on loopback,
+	// loopback addresses that are listed here are reached by http too.
+	Allow []netip.Prefix `setting:"outbound.allow"`
+	// A file of certificates (PEM) that are trusted beside the system's when
+	// something is fetched.
+	CAFile string `setting:"outbound.ca_file"`
 }
 
 // Log is what is written, and where.

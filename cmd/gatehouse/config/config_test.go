@@ -115,6 +115,7 @@ func TestAC258_WhatIsUnsafeIsRefused(t *testing.T) {
 		"an issuer of another scheme":       {[]string{"GATEHOUSE_ISSUER=ftp://id.example.com"}, "allowed: an address such as"},
 		"everybody is a proxy":              {[]string{"GATEHOUSE_TRUSTED_PROXIES=10.0.0.0/8,0.0.0.0/0"}, "every address there is"},
 		"everybody is a proxy over IPv6":    {[]string{"GATEHOUSE_TRUSTED_PROXIES=::/0"}, "every address there is"},
+		"a fetch from anywhere at all":      {[]string{"GATEHOUSE_OUTBOUND_ALLOW=0.0.0.0/0"}, "every address there is"},
 		"a master key that is too short":    {[]string{"GATEHOUSE_MASTER_KEY=c2hvcnQ="}, "has 5 bytes, not 32"},
 		"a master key of zeros":             {[]string{"GATEHOUSE_MASTER_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, "is not random"},
 		"a master key that is no base64":    {[]string{"GATEHOUSE_MASTER_KEY=change!me"}, "is not base64"},

@@ -98,8 +98,8 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// parsePrefixes reads networks. One that is everybody would let everybody say
-// where they come from.
+// parsePrefixes reads networks. What they are named for is trust, which nobody
+// means to give to all addresses there are.
 func parsePrefixes(text string) (reflect.Value, error) {
 	var all []netip.Prefix
 	for _, word := range list(text) {
@@ -111,7 +111,7 @@ func parsePrefixes(text string) (reflect.Value, error) {
 		case err != nil:
 			return reflect.Value{}, fmt.Errorf("%q is no network; allowed: CIDRs such as 10.0.0.0/8 or 2001:db8::/32, comma separated", word)
 		case p.Bits() == 0:
-			return reflect.Value{}, fmt.Errorf("%s is every address there is: anybody could claim to be anybody; name your proxies only", word)
+			return reflect.Value{}, fmt.Errorf("%s is every address there is; name the networks that are meant, and no others", word)
 		}
 		all = append(all, p.Masked())
 	}

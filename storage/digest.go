@@ -15,6 +15,7 @@ const (
 	CodeSecret    Kind = "code"
 	RefreshSecret Kind = "refresh token"
 	AccessSecret  Kind = "access token"
+	DeviceSecret  Kind = "device code"
 	SessionSecret Kind = "session cookie"
 	BrowserSecret Kind = "browser cookie"
 	ClientSecret  Kind = "client secret"

@@ -25,24 +25,28 @@ func (s consents) Allow(ctx context.Context, c storage.Consent, requestID string
 		if err := answer(ctx, q, requestID, c.UserID, storage.Allowed, c.GrantedAt); err != nil {
 			return err
 		}
-		// The upsert takes the row before it reads it: another tab that allows
-		// something else waits, and then sees this.
-		before, err := scanConsent(q.row(ctx, `
-			INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, '[]', $3)
-			ON CONFLICT (user_id, client_id) DO UPDATE SET granted_at = excluded.granted_at
-			RETURNING `+consentColumns, c.UserID, c.ClientID, ms(c.GrantedAt)))
-		if err != nil {
-			return err
-		}
-		scopes := slices.Concat(before.Scopes, c.Scopes)
-		slices.Sort(scopes)
-		err = q.exec(ctx, `UPDATE consents SET scopes = $3 WHERE user_id = $1 AND client_id = $2`,
-			c.UserID, c.ClientID, words(slices.Compact(scopes)))
-		if err != nil {
+		if err := allow(ctx, q, c); err != nil {
 			return err
 		}
 		return note(ctx, q, e)
 	})
+}
+
+// allow adds scopes to what the user allowed the client. The upsert takes the
+// row before it reads it: another tab that allows something else waits, and
+// then sees this.
+func allow(ctx context.Context, q runner, c storage.Consent) error {
+	before, err := scanConsent(q.row(ctx, `
+		INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, '[]', $3)
+		ON CONFLICT (user_id, client_id) DO UPDATE SET granted_at = excluded.granted_at
+		RETURNING `+consentColumns, c.UserID, c.ClientID, ms(c.GrantedAt)))
+	if err != nil {
+		return err
+	}
+	scopes := slices.Concat(before.Scopes, c.Scopes)
+	slices.Sort(scopes)
+	return q.exec(ctx, `UPDATE consents SET scopes = $3 WHERE user_id = $1 AND client_id = $2`,
+		c.UserID, c.ClientID, words(slices.Compact(scopes)))
 }
 
 func (s consents) Get(ctx context.Context, userID, clientID string) (*storage.Consent, error) {

@@ -23,6 +23,7 @@ var sweeps = []struct {
 	{"auth_requests", "id", "expires_at", keepFlows},
 	{"logout_requests", "id", "expires_at", keepFlows},
 	{"sessions", "id", "expires_at", keepFlows},
+	{"device_codes", "code", "expires_at", keepFlows},
 	{"grants", "id", "ends_at", 0},
 	{"revocations", "value", "expires_at", time.Minute},
 	{"access_tokens", "id", "expires_at", time.Minute},

@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"events", eventStories},
 		{"setup", setupStories},
 		{"tokens", tokenStories},
+		{"devices", deviceStories},
 		{"sweep", sweepStories},
 	} {
 		t.Run(drawer.name, func(t *testing.T) {

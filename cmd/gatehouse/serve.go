@@ -56,7 +56,7 @@ first administrator is made.`,
 			return everyReason(err, checkRunning(cmd.Context(), cfg))
 		}
 		s.announce(cmd.OutOrStdout())
-		s.reloadOnHangup(cmd.Context(), func() (*config.Config, error) { return loadSettings(cmd) })
+		s.reloadOnHangup(func() (*config.Config, error) { return loadSettings(cmd) })
 		return s.wait(cmd.Context())
 	}
 	return cmd
@@ -79,9 +79,10 @@ type server struct {
 	setupLink    string
 	setupExpires time.Time
 
-	stop    context.CancelFunc // ends the loops in the background
-	loops   sync.WaitGroup
-	stopped chan error // what the listener ended with
+	background context.Context // of the loops
+	stop       context.CancelFunc
+	loops      sync.WaitGroup
+	stopped    chan error // what the listener ended with
 }
 
 // startServer wires the provider in building order and lets it answer. Its
@@ -163,13 +164,9 @@ func (s *server) start(ctx context.Context) (err error) {
 
 // run lets the listener answer and the loops turn, until stop.
 func (s *server) run(ctx context.Context, loops ...func(context.Context) error) {
-	ctx, s.stop = context.WithCancel(ctx)
+	s.background, s.stop = context.WithCancel(ctx)
 	for _, loop := range loops {
-		s.loops.Go(func() {
-			if err := loop(ctx); err != nil {
-				s.log.ErrorContext(ctx, "background", "error", err)
-			}
-		})
+		s.turn(loop)
 	}
 	go func() {
 		if s.cert == nil {
@@ -179,6 +176,15 @@ func (s *server) run(ctx context.Context, loops ...func(context.Context) error) 
 		s.http.TLSConfig = s.cert.server()
 		s.stopped <- s.http.ServeTLS(s.listener, "", "")
 	}()
+}
+
+// turn lets one more loop turn until stop.
+func (s *server) turn(loop func(context.Context) error) {
+	s.loops.Go(func() {
+		if err := loop(s.background); err != nil {
+			s.log.Error("background", "error", err)
+		}
+	})
 }
 
 // stopWithin is how long requests in flight may take once the server stops.
@@ -296,15 +302,15 @@ func (s *server) announce(w io.Writer) {
 // reloadOnHangup rereads on SIGHUP what can change under a running server: the
 // declared clients, the TLS certificate and the log file. What is wrong is
 // logged, and what was in force stays.
-func (s *server) reloadOnHangup(ctx context.Context, load func() (*config.Config, error)) {
+func (s *server) reloadOnHangup(load func() (*config.Config, error)) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	s.loops.Go(func() {
+	s.turn(func(ctx context.Context) error {
 		defer signal.Stop(hangup)
 		for {
 			select {
 			case <-ctx.Done():
-				return
+				return nil
 			case <-hangup:
 				s.reload(ctx, load)
 			}

@@ -92,6 +92,30 @@ func TestReloadAppliesTheDeclaredClientsOfTheFile(t *testing.T) {
 	}
 }
 
+// A hangup that comes while the server runs does not keep it from ending.
+func TestAServerThatWaitsForHangupsEndsWithItsListener(t *testing.T) {
+	cfg, err := config.Load(settings(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(t.Context(), cfg, openLog(cfg.Log, t.Output()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.reloadOnHangup(func() (*config.Config, error) { return cfg, nil })
+	s.listener.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- s.wait(t.Context()) }()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(err.Error(), "listen on") {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on without a listener")
+	}
+}
+
 // newCertificate writes a certificate for localhost and its key.
 func newCertificate(t *testing.T, cert, key string, serial int64) {
 	t.Helper()

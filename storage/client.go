@@ -67,8 +67,11 @@ type ClientMetadata struct {
 	DefaultMaxAge           *int64   `json:"default_max_age,omitempty"` // seconds
 	RequireAuthTime         bool     `json:"require_auth_time,omitempty"`
 	InitiateLoginURI        string   `json:"initiate_login_uri,omitempty"`
-	SoftwareID              string   `json:"software_id,omitempty"`
-	SoftwareVersion         string   `json:"software_version,omitempty"`
+	// BackchannelLogoutURI is told of every session that ends.
+	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"`
+	SoftwareID                       string `json:"software_id,omitempty"`
+	SoftwareVersion                  string `json:"software_version,omitempty"`
 
 	// Our own.
 	AccessTokenFormat    string   `json:"access_token_format,omitempty"` // jwt, opaque

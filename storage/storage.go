@@ -18,6 +18,7 @@ type Store struct {
 	Flows        Flows
 	Consents     Consents
 	Grants       Grants
+	Deliveries   Deliveries
 	Devices      Devices
 	AccessTokens AccessTokens
 	Revocations  Revocations

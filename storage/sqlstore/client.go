@@ -41,8 +41,9 @@ func (s clients) Create(ctx context.Context, c *storage.Client, e *storage.Event
 		if taken {
 			return storage.ErrExists
 		}
-		err = q.exec(ctx, `INSERT INTO clients (`+clientColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 1)`,
-			c.ID, encode(c.Metadata), storedSecrets(c), c.Declared, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt))
+		err = q.exec(ctx, `INSERT INTO clients (`+clientColumns+`, backchannel_logout_uri) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8)`,
+			c.ID, encode(c.Metadata), storedSecrets(c), c.Declared, ms(c.CreatedAt), ms(c.UpdatedAt), ms(c.DisabledAt),
+			orNull(c.Metadata.BackchannelLogoutURI))
 		if err != nil {
 			return s.unique(err)
 		}
@@ -84,9 +85,11 @@ func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e
 	var version int64
 	err := s.write.act(ctx, func(q runner) error {
 		err := q.row(ctx, `
-			UPDATE clients SET metadata = $3, secrets = $4, declared = $5, updated_at = $6, disabled_at = $7, version = version + 1
+			UPDATE clients SET metadata = $3, secrets = $4, declared = $5, updated_at = $6, disabled_at = $7,
+				backchannel_logout_uri = $8, version = version + 1
 			WHERE id = $1 AND version = $2 RETURNING version`,
-			c.ID, c.Version, encode(c.Metadata), storedSecrets(c), c.Declared, ms(now), ms(c.DisabledAt)).Scan(&version)
+			c.ID, c.Version, encode(c.Metadata), storedSecrets(c), c.Declared, ms(now), ms(c.DisabledAt),
+			orNull(c.Metadata.BackchannelLogoutURI)).Scan(&version)
 		if err := s.conflict(ctx, q, err, `SELECT 1 FROM clients WHERE id = $1`, c.ID); err != nil {
 			return err
 		}
@@ -94,7 +97,7 @@ func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e
 			return err
 		}
 		if !c.DisabledAt.IsZero() {
-			if _, err := revokeWhere(ctx, q, now, `client_id = $2`, c.ID); err != nil {
+			if err := endClient(ctx, q, c.ID, now); err != nil {
 				return err
 			}
 		}
@@ -106,6 +109,20 @@ func (s clients) Update(ctx context.Context, c *storage.Client, now time.Time, e
 	if err == nil {
 		c.Version, c.UpdatedAt = version, now
 	}
+	return err
+}
+
+// endClient revokes the client's grants and queues what it is to be told: that
+// nobody who came from here is signed in there any more.
+func endClient(ctx context.Context, q runner, id string, now time.Time) error {
+	itself, err := listeners(ctx, q, `client_id = $1 AND grants.revoked_at IS NULL`, id)
+	if err != nil {
+		return err
+	}
+	if err := tell(ctx, q, now, itself); err != nil {
+		return err
+	}
+	_, err = revokeWhere(ctx, q, now, `client_id = $2`, id)
 	return err
 }
 

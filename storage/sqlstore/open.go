@@ -127,6 +127,7 @@ func (db *DB) Store() *storage.Store {
 		Flows:        flows{db},
 		Consents:     consents{db},
 		Grants:       grants{db},
+		Deliveries:   deliveries{db},
 		Devices:      devices{db},
 		AccessTokens: accessTokens{db},
 		Revocations:  revocations{db},

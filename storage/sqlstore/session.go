@@ -110,12 +110,23 @@ func (s sessions) Touch(ctx context.Context, id string, now time.Time) error {
 		WHERE id = $1 AND `+liveSession, id, ms(now))
 }
 
-// endSession ends the session and revokes the grants that live with it.
+// endSession ends the session, revokes the grants that live with it and queues
+// what its clients are to be told. One that ended before told them then.
 func endSession(ctx context.Context, q runner, id string, now time.Time) error {
-	if err := q.exec(ctx, `UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL`, id, ms(now)); err != nil {
+	ended, err := exists(ctx, q, `UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING 1`, id, ms(now))
+	if err != nil {
 		return err
 	}
-	_, err := revokeWhere(ctx, q, now, `session_id = $2 AND NOT offline`, id)
+	if ended {
+		clients, err := listeners(ctx, q, `session_id = $1`, id)
+		if err == nil {
+			err = tell(ctx, q, now, clients)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err = revokeWhere(ctx, q, now, `session_id = $2 AND NOT offline`, id)
 	return err
 }
 

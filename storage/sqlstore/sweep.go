@@ -13,6 +13,7 @@ const (
 	keepFlows   = 24 * time.Hour
 	keepBrowser = 400 * 24 * time.Hour
 	keepGuesses = 180 * 24 * time.Hour
+	keepReceipt = 30 * 24 * time.Hour
 )
 
 // sweeps says what leaves which table: rows whose column is older than keep.
@@ -31,6 +32,14 @@ var sweeps = []struct {
 	{"setup_links", "digest", "expires_at", keepFlows},
 	{"browsers", "browser", "seen_at", keepBrowser},
 	{"guesses", "key", "failed_at", keepGuesses},
+	{"deliveries", "id", "finished_at", keepReceipt},
+}
+
+// stays says which rows of a table do not leave yet, although their time is
+// over: the end of a session is told to the clients that have grants of it.
+var stays = map[string]string{
+	"grants": `EXISTS (SELECT 1 FROM sessions JOIN clients ON clients.id = grants.client_id
+		WHERE sessions.id = grants.session_id AND sessions.ended_at IS NULL AND clients.backchannel_logout_uri IS NOT NULL)`,
 }
 
 // Sweep removes what is over, in bounded batches that no request waits for,
@@ -53,8 +62,12 @@ func (db *DB) Sweep(ctx context.Context) error {
 // SweepOnce removes what is over at now.
 func (db *DB) SweepOnce(ctx context.Context, now time.Time) error {
 	for _, s := range sweeps {
-		query := `DELETE FROM ` + s.table + ` WHERE ` + s.column + ` < $1 AND ` + s.key + ` IN (
-			SELECT ` + s.key + ` FROM ` + s.table + ` WHERE ` + s.column + ` < $1 LIMIT $2) RETURNING 1`
+		over := s.column + ` < $1`
+		if condition, ok := stays[s.table]; ok {
+			over += ` AND NOT ` + condition
+		}
+		query := `DELETE FROM ` + s.table + ` WHERE ` + over + ` AND ` + s.key + ` IN (
+			SELECT ` + s.key + ` FROM ` + s.table + ` WHERE ` + over + ` LIMIT $2) RETURNING 1`
 		if err := db.sweep(ctx, query, ms(now.Add(-s.keep))); err != nil {
 			return fmt.Errorf("sweep %s: %w", s.table, err)
 		}

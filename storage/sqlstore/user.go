@@ -178,12 +178,32 @@ func staysWithoutAdmin(ctx context.Context, q runner, id string) error {
 	return nil
 }
 
-// endEverything ends the user's sessions and revokes the user's grants.
+// endEverything ends the user's sessions, revokes the user's grants and queues
+// what the clients of both are to be told.
 func endEverything(ctx context.Context, q runner, userID string, now time.Time) error {
-	if err := q.exec(ctx, `UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL`, userID, ms(now)); err != nil {
+	ended, err := list(ctx, q, func(s scanner) (id string, err error) {
+		err = s.Scan(&id)
+		return id, err
+	}, `UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL RETURNING id`, userID, ms(now))
+	if err != nil {
 		return err
 	}
-	_, err := revokeWhere(ctx, q, now, `user_id = $2`, userID)
+	// A grant with offline access may have outlived its session.
+	clients, err := listeners(ctx, q, `user_id = $1 AND grants.revoked_at IS NULL`, userID)
+	if err != nil {
+		return err
+	}
+	for _, id := range ended {
+		of, err := listeners(ctx, q, `session_id = $1`, id)
+		if err != nil {
+			return err
+		}
+		clients = append(clients, of...)
+	}
+	if err := tell(ctx, q, now, clients); err != nil {
+		return err
+	}
+	_, err = revokeWhere(ctx, q, now, `user_id = $2`, userID)
 	return err
 }
 
@@ -256,8 +276,8 @@ func (s users) Delete(ctx context.Context, id string, now time.Time, e *storage.
 		if err := administrators(ctx, q); err != nil {
 			return err
 		}
-		// The log keeps what the rows that go would have said.
-		if _, err := revokeWhere(ctx, q, now, `user_id = $2`, id); err != nil {
+		// The log, and the queue, keep what the rows that go would have said.
+		if err := endEverything(ctx, q, id, now); err != nil {
 			return err
 		}
 		var gone string

@@ -60,6 +60,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"setup", setupStories},
 		{"tokens", tokenStories},
 		{"devices", deviceStories},
+		{"deliveries", deliveryStories},
 		{"sweep", sweepStories},
 	} {
 		t.Run(drawer.name, func(t *testing.T) {

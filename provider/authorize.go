@@ -24,15 +24,16 @@ import (
 // AuthRequest.Params keeps.
 type request struct {
 	reply
-	Scopes     []string `json:"scopes"`
-	Challenge  string   `json:"code_challenge"`
-	Nonce      string   `json:"nonce,omitempty"`
-	Resources  []string `json:"resources,omitempty"`
-	Prompt     []string `json:"prompt,omitempty"`
-	MaxAge     *int64   `json:"max_age,omitempty"`
-	HintedUser string   `json:"hinted_user,omitempty"` // the sub of id_token_hint
-	LoginHint  string   `json:"login_hint,omitempty"`
-	UILocales  []string `json:"ui_locales,omitempty"`
+	Scopes     []string      `json:"scopes"`
+	Challenge  string        `json:"code_challenge"`
+	Nonce      string        `json:"nonce,omitempty"`
+	Resources  []string      `json:"resources,omitempty"`
+	Prompt     []string      `json:"prompt,omitempty"`
+	MaxAge     *int64        `json:"max_age,omitempty"`
+	HintedUser string        `json:"hinted_user,omitempty"` // the sub of id_token_hint
+	LoginHint  string        `json:"login_hint,omitempty"`
+	UILocales  []string      `json:"ui_locales,omitempty"`
+	Claims     claimsRequest `json:"claims"`
 }
 
 func (q *request) encode() ([]byte, error) { return json.Marshal(q) }
@@ -129,7 +130,7 @@ func (p *Provider) validate(f *form, c *storage.Client, to reply) (*request, err
 		}
 		q.HintedUser = claims.Subject
 	}
-	return q, nil
+	return q, q.readClaims(f.get("claims"), c)
 }
 
 // refuseObjects refuses what would have to change the meaning of the request,
@@ -164,10 +165,15 @@ func refuseResponse(f *form, c *storage.Client) *oidc.Error {
 
 // refusePKCE demands a challenge of every client, by the one method that is
 // not the verifier itself (RFC 7636 §4.3, OAuth 2.1 §4.1.1). No method named
-// means plain.
-func refusePKCE(f *form, _ *storage.Client) *oidc.Error {
+// means plain. A client with the switch for it may send a nonce instead.
+func refusePKCE(f *form, c *storage.Client) *oidc.Error {
 	challenge := f.get("code_challenge")
 	switch {
+	case challenge == "" && c.Metadata.NonceInsteadOfPKCE && f.get("code_challenge_method") == "":
+		if f.get("nonce") == "" || !slices.Contains(strings.Fields(f.get("scope")), oidc.ScopeOpenID) {
+			return invalidRequest("code_challenge is missing, and so is the nonce or the scope openid that this client may send instead")
+		}
+		return nil
 	case challenge == "":
 		return invalidRequest("code_challenge is missing: PKCE is required")
 	case f.get("code_challenge_method") != string(oidc.CodeChallengeMethodS256):
@@ -399,7 +405,7 @@ func (p *Provider) newGrant(s *standing) *storage.Grant {
 		ID: newID(), UserID: s.session.UserID, ClientID: s.client.ID, SessionID: s.session.ID, Epoch: s.session.Epoch,
 		Scopes: q.Scopes, Resources: q.Resources, Nonce: q.Nonce,
 		AuthTime: s.session.AuthTime, AMR: s.session.AMR, ACR: s.session.ACR, CreatedAt: now, TokenLifetime: l.AccessToken,
-		RedirectURI: q.RedirectURI, CodeChallenge: q.Challenge, CodeExpiresAt: now.Add(l.Code),
+		RedirectURI: q.RedirectURI, CodeChallenge: q.Challenge, NonceInsteadOfPKCE: q.Challenge == "", Claims: q.Claims.encode(), CodeExpiresAt: now.Add(l.Code),
 	}
 	if allowsGrant(s.client, refreshGrant) {
 		g.Offline = slices.Contains(q.Scopes, oidc.ScopeOfflineAccess)

@@ -3,6 +3,7 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,22 @@ type idClaims struct {
 	AMR             []string `json:"amr,omitempty"`
 	AccessTokenHash string   `json:"at_hash"`
 	SessionID       string   `json:"sid"`
+	// Asked are claims about the person that the request asked for by name.
+	Asked map[string]any `json:"-"`
+}
+
+// MarshalJSON puts the asked claims beside the others.
+func (c *idClaims) MarshalJSON() ([]byte, error) {
+	type plain idClaims
+	own, err := json.Marshal((*plain)(c))
+	if err != nil || len(c.Asked) == 0 {
+		return own, err
+	}
+	asked, err := json.Marshal(c.Asked)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(own[:len(own)-1], []byte(","), asked[1:]), nil
 }
 
 func (p *Provider) idClaims(t *tokenRequest, g *storage.Grant, nonce, accessToken, algorithm string) (*idClaims, error) {
@@ -78,6 +95,10 @@ func (p *Provider) idClaims(t *tokenRequest, g *storage.Grant, nonce, accessToke
 		Nonce: nonce, ACR: g.ACR, AMR: g.AMR, AccessTokenHash: hash, SessionID: sid(g.SessionID, t.client.ID),
 	}, nil
 }
+
+// acrPassword is the acr of a sign-in with a password: the lowest level there
+// is (ISO/IEC 29115 level 1).
+const acrPassword = "1"
 
 // sid is a session as one client knows it: clients that compare notes learn
 // nothing. The session's ID is random and leaves us in no other form.
@@ -120,7 +141,7 @@ func userClaims(u *storage.User, scopes []string) map[string]any {
 
 // claimNames are all the claims that userClaims and idClaims know.
 var claimNames = []string{
-	"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "azp", "at_hash", "sid",
+	"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid",
 	"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
 	"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
 	"email", "email_verified", "phone_number", "phone_number_verified", "address",

@@ -16,7 +16,7 @@ import (
 // A credential is what a request shows to authenticate its client.
 type credential struct {
 	id     string
-	method string // as registered: client_secret_basic, client_secret_post, none
+	method string // as registered
 	secret string
 }
 
@@ -27,6 +27,9 @@ func (p *Provider) authenticate(r *http.Request, f *form) (*storage.Client, erro
 	shown, err := readCredential(r, f)
 	if err != nil {
 		return nil, err
+	}
+	if shown.method == privateKeyJWT {
+		return p.asserted(r.Context(), f)
 	}
 	digest := storage.NewDigest(storage.ClientSecret, shown.secret)
 	c, kept, err := p.clients.client(r.Context(), shown.id)
@@ -88,7 +91,7 @@ func readCredential(r *http.Request, f *form) (credential, error) {
 		// RFC 6749 §2.3: not more than one method in each request.
 		return credential{}, invalidRequest("the client authenticates in more than one way")
 	case assertion:
-		return credential{}, invalidClient() // no client can register it
+		return credential{method: privateKeyJWT}, nil
 	case len(headers) == 1:
 		shown, err := readBasic(headers[0])
 		if err == nil && id != "" && id != shown.id {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/text/language"
+
+	"gatehouse/keys"
 )
 
 // discoveryMaxAge: an algorithm whose first key was made a moment ago is seen
@@ -60,23 +62,33 @@ func (p *Provider) metadata(algorithms []string) *metadata {
 	}
 	return &metadata{
 		DiscoveryConfiguration: oidc.DiscoveryConfiguration{
-			Issuer:                            p.issuer,
-			AuthorizationEndpoint:             p.issuer + AuthorizePath,
-			TokenEndpoint:                     p.issuer + TokenPath,
-			UserinfoEndpoint:                  p.issuer + UserinfoPath,
-			EndSessionEndpoint:                p.issuer + LogoutPath,
-			JwksURI:                           p.issuer + JWKSPath,
-			ScopesSupported:                   slices.Concat(personScopes, p.scopes),
-			ResponseTypesSupported:            responseTypes,
-			ResponseModesSupported:            []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFormPost)},
-			GrantTypesSupported:               grants,
-			SubjectTypesSupported:             []string{"public"},
-			IDTokenSigningAlgValuesSupported:  algorithms,
-			TokenEndpointAuthMethodsSupported: methods,
-			ClaimTypesSupported:               []string{"normal"},
-			ClaimsSupported:                   claimNames,
-			CodeChallengeMethodsSupported:     []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
-			UILocalesSupported:                locales,
+			Issuer:                                             p.issuer,
+			AuthorizationEndpoint:                              p.issuer + AuthorizePath,
+			TokenEndpoint:                                      p.issuer + TokenPath,
+			UserinfoEndpoint:                                   p.issuer + UserinfoPath,
+			IntrospectionEndpoint:                              p.issuer + IntrospectPath,
+			DeviceAuthorizationEndpoint:                        p.issuer + DeviceAuthPath,
+			RevocationEndpoint:                                 p.issuer + RevokePath,
+			EndSessionEndpoint:                                 p.issuer + LogoutPath,
+			JwksURI:                                            p.issuer + JWKSPath,
+			ScopesSupported:                                    slices.Concat(personScopes, p.scopes),
+			ResponseTypesSupported:                             responseTypes,
+			ResponseModesSupported:                             []string{string(oidc.ResponseModeQuery), string(oidc.ResponseModeFormPost)},
+			GrantTypesSupported:                                grants,
+			SubjectTypesSupported:                              []string{"public"},
+			IDTokenSigningAlgValuesSupported:                   algorithms,
+			TokenEndpointAuthMethodsSupported:                  methods,
+			TokenEndpointAuthSigningAlgValuesSupported:         keys.Algorithms,
+			RevocationEndpointAuthMethodsSupported:             methods,
+			RevocationEndpointAuthSigningAlgValuesSupported:    keys.Algorithms,
+			IntrospectionEndpointAuthMethodsSupported:          slices.DeleteFunc(slices.Clone(methods), func(m oidc.AuthMethod) bool { return m == oidc.AuthMethodNone }),
+			IntrospectionEndpointAuthSigningAlgValuesSupported: keys.Algorithms,
+			ClaimTypesSupported:                                []string{"normal"},
+			ClaimsParameterSupported:                           true,
+			ACRValuesSupported:                                 []string{acrPassword},
+			ClaimsSupported:                                    claimNames,
+			CodeChallengeMethodsSupported:                      []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
+			UILocalesSupported:                                 locales,
 		},
 		IssParameter: true,
 	}

@@ -46,6 +46,11 @@ func accessDenied(why string) *oidc.Error {
 	return &oidc.Error{ErrorType: oidc.AccessDenied, Description: why}
 }
 
+// unmetRequirements is of OpenID Connect Core Error Code unmet_authentication_requirements.
+func unmetRequirements(why string) *oidc.Error {
+	return &oidc.Error{ErrorType: "unmet_authentication_requirements", Description: why}
+}
+
 func loginRequired(why string) *oidc.Error {
 	return &oidc.Error{ErrorType: oidc.LoginRequired, Description: why}
 }
@@ -126,18 +131,15 @@ func (p *Provider) writeError(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // writeBearerError is writeError for a resource of ours (RFC 6750 §3).
-func (p *Provider) writeBearerError(w http.ResponseWriter, r *http.Request, e *oidc.Error) {
-	if code := status(e); code < http.StatusInternalServerError {
-		challenge := `Bearer realm="gatehouse"`
-		if e.ErrorType != "" {
-			challenge += `, error="` + string(e.ErrorType) + `", error_description="` + e.Description + `"`
-		}
+func (p *Provider) writeBearerError(w http.ResponseWriter, r *http.Request, err error) {
+	if e, ok := errors.AsType[*oidc.Error](err); ok && status(e) < http.StatusInternalServerError {
+		challenge := `Bearer realm="gatehouse", error="` + string(e.ErrorType) + `", error_description="` + e.Description + `"`
 		if e.ErrorType == insufficientScope {
 			challenge += `, scope="openid"`
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
-	p.writeError(w, r, e)
+	p.writeError(w, r, err)
 }
 
 func wireError(e *oidc.Error) map[string]string {

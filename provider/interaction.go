@@ -38,7 +38,7 @@ func next(q *request, flow *storage.AuthRequest, session *storage.Session, conse
 		return Respond, nil
 	case flow.Answer == storage.Allowed:
 		return "", loginRequired("another person signed in meanwhile")
-	case !q.prompts(oidc.PromptConsent) && covers(consent.Scopes, q.Scopes):
+	case !q.prompts(oidc.PromptConsent) && covers(consent.Scopes, q.wanted()):
 		return Respond, nil
 	case q.prompts(oidc.PromptNone):
 		return "", consentRequired("the person has not allowed all of this yet")
@@ -100,7 +100,7 @@ func (p *Provider) look(r *http.Request, s *standing) error {
 	s.session, s.user = session, user
 	if s.client.Metadata.SkipConsent {
 		// An administrator allowed it for everybody.
-		s.consent = &storage.Consent{UserID: user.ID, ClientID: s.client.ID, Scopes: s.request.Scopes}
+		s.consent = &storage.Consent{UserID: user.ID, ClientID: s.client.ID, Scopes: s.request.wanted()}
 		return nil
 	}
 	s.consent, err = p.store.Consents.Get(r.Context(), user.ID, s.client.ID)
@@ -143,7 +143,8 @@ type Pending struct {
 	LoginHint string
 	UILocales []string
 	// Session and User say who is signed in already (and, where Step is SignIn,
-	// must prove it again or be replaced); nil where nobody is.
+	// must prove it again or be replaced); nil where nobody is, and User also
+	// where the request is for somebody else.
 	Session *storage.Session
 	User    *storage.User
 	// Redirect is the origin that the answer goes to, for display. One that
@@ -172,11 +173,19 @@ func (p *Provider) Pending(r *http.Request, requestID string) (*Pending, error) 
 	}
 	return &Pending{
 		ID: requestID, Step: step, Client: s.client,
-		Scopes:    s.request.Scopes,
-		NewScopes: slices.DeleteFunc(slices.Clone(s.request.Scopes), func(scope string) bool { return slices.Contains(s.consent.Scopes, scope) }),
+		Scopes:    s.request.wanted(),
+		NewScopes: slices.DeleteFunc(s.request.wanted(), func(scope string) bool { return slices.Contains(s.consent.Scopes, scope) }),
 		LoginHint: s.request.LoginHint, UILocales: s.request.UILocales,
-		Session: s.session, User: s.user, Redirect: origin(s.request.RedirectURI),
+		Session: s.session, User: s.invited(), Redirect: origin(s.request.RedirectURI),
 	}, nil
+}
+
+// invited is who is signed in, unless the request is for somebody else.
+func (s *standing) invited() *storage.User {
+	if s.request.HintedUser != "" && s.user != nil && s.user.ID != s.request.HintedUser {
+		return nil
+	}
+	return s.user
 }
 
 // PendingError is the page for an error of Pending, with the way on to the
@@ -217,7 +226,7 @@ func (p *Provider) Approve(r *http.Request, requestID string) error {
 	now := p.now()
 	e := storage.NewEvent(r.Context(), now, "consent.granted", s.user.ID)
 	e.Actor, e.ClientID = s.user.ID, s.client.ID
-	allowed := storage.Consent{UserID: s.user.ID, ClientID: s.client.ID, Scopes: s.request.Scopes, GrantedAt: now}
+	allowed := storage.Consent{UserID: s.user.ID, ClientID: s.client.ID, Scopes: s.request.wanted(), GrantedAt: now}
 	return p.store.Consents.Allow(r.Context(), allowed, requestID, e)
 }
 

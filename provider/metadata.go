@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"gatehouse/keys"
@@ -26,16 +28,20 @@ const (
 	codeGrant         = string(oidc.GrantTypeCode)
 	refreshGrant      = string(oidc.GrantTypeRefreshToken)
 	credentialsGrant  = string(oidc.GrantTypeClientCredentials)
+	deviceGrant       = string(oidc.GrantTypeDeviceCode)
 	codeResponse      = string(oidc.ResponseTypeCode)
 	invalidRedirect   = "invalid_redirect_uri" // RFC 7591 §3.2.2
 	invalidMetadata   = "invalid_client_metadata"
 	minDeclaredSecret = 32
 	maxListed         = 64 // values in one list
+
+	formatJWT    = "jwt"
+	formatOpaque = "opaque"
 )
 
 var (
-	authMethods   = []string{secretBasic, secretPost, noSecret}
-	grantNames    = []string{codeGrant, refreshGrant, credentialsGrant}
+	authMethods   = []string{secretBasic, secretPost, privateKeyJWT, noSecret}
+	grantNames    = []string{codeGrant, refreshGrant, credentialsGrant, deviceGrant}
 	responseTypes = []string{codeResponse}
 	// personScopes ask for something about, or on behalf of, a person.
 	personScopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeAddress, oidc.ScopePhone, oidc.ScopeOfflineAccess}
@@ -89,15 +95,16 @@ func complete(m storage.ClientMetadata) storage.ClientMetadata {
 		m.ApplicationType = "web"
 	}
 	if m.AccessTokenFormat == "" {
-		m.AccessTokenFormat = "jwt"
+		m.AccessTokenFormat = formatJWT
 	}
-	if m.IDTokenSignedAlg == "" && front {
+	people := front || slices.Contains(m.GrantTypes, deviceGrant)
+	if m.IDTokenSignedAlg == "" && people {
 		m.IDTokenSignedAlg = keys.RS256
 	}
 	if m.AccessTokenSignedAlg == "" {
 		m.AccessTokenSignedAlg = keys.ES256
 	}
-	if m.Scope == "" && front {
+	if m.Scope == "" && people {
 		m.Scope = defaultScope(m.GrantTypes)
 	}
 	return m
@@ -118,6 +125,8 @@ func (g *Registrar) validate(m storage.ClientMetadata) (storage.ClientMetadata, 
 	k := new(metadataCheck)
 	k.names(m)
 	k.grants(m)
+	k.keys(m)
+	k.switches(m)
 	k.redirects(m)
 	k.addresses(m)
 	k.scopes(m, g.Scopes)
@@ -183,14 +192,57 @@ func (k *metadataCheck) grants(m storage.ClientMetadata) {
 	if front != (len(m.ResponseTypes) > 0) {
 		k.refuse("response_types", strings.Join(m.ResponseTypes, ", "), "must be code where grant_types has authorization_code, and empty otherwise")
 	}
-	if slices.Contains(m.GrantTypes, refreshGrant) && !front {
-		k.refuse("grant_types", refreshGrant, "needs authorization_code, which gives the first refresh token")
+	if slices.Contains(m.GrantTypes, refreshGrant) && !front && !slices.Contains(m.GrantTypes, deviceGrant) {
+		k.refuse("grant_types", refreshGrant, "needs authorization_code or "+deviceGrant+", which give the first refresh token")
 	}
 	if slices.Contains(m.GrantTypes, credentialsGrant) && m.TokenEndpointAuthMethod == noSecret {
 		k.refuse("grant_types", credentialsGrant, "is not for public clients (RFC 6749 §4.4)")
 	}
 	if front && len(m.RedirectURIs) == 0 {
 		k.refuse("redirect_uris", "", "must name at least one address")
+	}
+}
+
+// keys checks what a client signs its assertions with: keys by value or by
+// address, never both (RFC 7591 §2).
+func (k *metadataCheck) keys(m storage.ClientMetadata) {
+	switch {
+	case m.JWKSURI != "" && len(m.JWKS) > 0:
+		k.refuse("jwks", "", "and jwks_uri are not given together")
+	case m.JWKSURI != "":
+		if problem := httpsProblem(m.JWKSURI); problem != "" {
+			k.refuse("jwks_uri", m.JWKSURI, problem)
+		}
+	case len(m.JWKS) > 0:
+		k.keySet(m.JWKS)
+	case m.TokenEndpointAuthMethod == privateKeyJWT:
+		k.refuse("jwks", "", "or jwks_uri must be given for private_key_jwt")
+	}
+	if alg := m.TokenEndpointAuthSigningAlg; alg != "" && !slices.Contains(keys.Algorithms, alg) {
+		k.refuse("token_endpoint_auth_signing_alg", alg, "must be one of "+strings.Join(keys.Algorithms, ", "))
+	}
+}
+
+func (k *metadataCheck) keySet(raw []byte) {
+	set := new(jose.JSONWebKeySet)
+	if len(raw) > maxLongValue || json.Unmarshal(raw, set) != nil || len(set.Keys) == 0 || len(set.Keys) > maxKeys {
+		k.refuse("jwks", "", fmt.Sprintf("must be a JWK set of 1 to %d public keys", maxKeys))
+		return
+	}
+	for _, key := range set.Keys {
+		if problem := keyProblem(key); problem != "" {
+			k.refuse("jwks", key.KeyID, problem)
+		}
+	}
+}
+
+// switches checks what is loosened for old software.
+func (k *metadataCheck) switches(m storage.ClientMetadata) {
+	if m.NonceInsteadOfPKCE && (m.TokenEndpointAuthMethod == noSecret || !slices.Contains(strings.Fields(m.Scope), oidc.ScopeOpenID)) {
+		k.refuse("nonce_instead_of_pkce", "true", "is for confidential clients with the scope openid")
+	}
+	if m.AssertionAudTokenEndpoint && m.TokenEndpointAuthMethod != privateKeyJWT {
+		k.refuse("assertion_aud_token_endpoint", "true", "is for private_key_jwt")
 	}
 }
 
@@ -228,8 +280,8 @@ func (k *metadataCheck) addresses(m storage.ClientMetadata) {
 	}
 	k.count("audience", m.Audience)
 	for _, a := range m.Audience {
-		if problem := resourceProblem(a); problem != "" {
-			k.refuse("audience", a, problem)
+		if resourceProblem(a) != "" && idProblem(a) != nil {
+			k.refuse("audience", a, "must be an absolute URI or a client_id")
 		}
 	}
 }
@@ -290,12 +342,8 @@ func (k *metadataCheck) algorithms(m storage.ClientMetadata, active []string) {
 			k.refuse(a.field, a.alg, "must be one of "+strings.Join(active, ", "))
 		}
 	}
-	switch m.AccessTokenFormat {
-	case "jwt":
-	case "opaque":
-		k.refuse("access_token_format", "opaque", "is not issued by this version: choose jwt")
-	default:
-		k.refuse("access_token_format", m.AccessTokenFormat, "must be jwt")
+	if m.AccessTokenFormat != formatJWT && m.AccessTokenFormat != formatOpaque {
+		k.refuse("access_token_format", m.AccessTokenFormat, "must be jwt or opaque")
 	}
 }
 

@@ -55,6 +55,7 @@ type Config struct {
 	Pages     Pages
 	Lifetimes Lifetimes        // zero: DefaultLifetimes
 	UILocales []string         // of the pages, for discovery
+	Outbound  Fetcher          // nil: no jwks_uri is read
 	Scopes    []string         // shown by discovery beside the standard ones
 	Now       func() time.Time // default time.Now
 	Log       *slog.Logger     // default: nothing is logged
@@ -75,6 +76,7 @@ type Provider struct {
 
 	clients *memory
 	refresh refreshKeys
+	fetched *fetchedKeys
 	found   atomic.Pointer[document] // discovery, as finished bytes
 }
 
@@ -102,20 +104,24 @@ func New(c Config) (*Provider, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.clients = newMemory(c.Store, p.now)
+	p.fetched = newFetchedKeys(c.Outbound, p.now)
 	return p, nil
 }
 
 // The protocol's addresses, below the issuer's path. Other origins call them
 // by design.
 const (
-	AuthorizePath = "/authorize"
-	ResumePath    = "/authorize/resume"
-	TokenPath     = "/token"
-	UserinfoPath  = "/userinfo"
-	JWKSPath      = "/jwks"
-	LogoutPath    = "/logout"
-	discoveryPath = "/.well-known/openid-configuration"
-	metadataPath  = "/.well-known/oauth-authorization-server"
+	AuthorizePath  = "/authorize"
+	ResumePath     = "/authorize/resume"
+	TokenPath      = "/token"
+	UserinfoPath   = "/userinfo"
+	DeviceAuthPath = "/device_authorization"
+	IntrospectPath = "/introspect"
+	RevokePath     = "/revoke"
+	JWKSPath       = "/jwks"
+	LogoutPath     = "/logout"
+	discoveryPath  = "/.well-known/openid-configuration"
+	metadataPath   = "/.well-known/oauth-authorization-server"
 )
 
 // Routes adds the protocol's endpoints to mux, with their methods, below the
@@ -133,6 +139,10 @@ func (p *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+p.path+UserinfoPath, p.serveUserinfo)
 	mux.HandleFunc("POST "+p.path+UserinfoPath, p.serveUserinfo)
 	mux.HandleFunc("OPTIONS "+p.path+UserinfoPath, p.preflight("GET, POST"))
+	mux.HandleFunc("POST "+p.path+DeviceAuthPath, p.serveDevice)
+	mux.HandleFunc("POST "+p.path+IntrospectPath, p.serveIntrospect)
+	mux.HandleFunc("POST "+p.path+RevokePath, p.serveRevoke)
+	mux.HandleFunc("OPTIONS "+p.path+RevokePath, p.preflight("POST"))
 	mux.HandleFunc("GET "+p.path+LogoutPath, p.serveLogout)
 	mux.HandleFunc("POST "+p.path+LogoutPath, p.serveLogout)
 }
@@ -142,7 +152,7 @@ func (p *Provider) Routes(mux *http.ServeMux) {
 func (p *Provider) Endpoints() []string {
 	return []string{
 		p.path + discoveryPath, metadataPath + p.path, p.path + JWKSPath, p.path + AuthorizePath, p.path + ResumePath,
-		p.path + TokenPath, p.path + UserinfoPath, p.path + LogoutPath,
+		p.path + TokenPath, p.path + UserinfoPath, p.path + DeviceAuthPath, p.path + IntrospectPath, p.path + RevokePath, p.path + LogoutPath,
 	}
 }
 

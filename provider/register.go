@@ -67,7 +67,7 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 	}
 	now := g.now()
 	c := &storage.Client{ID: id, Metadata: m, Origins: originsOf(m), Declared: declared, CreatedAt: now, UpdatedAt: now}
-	if !c.Public() {
+	if hasSecret(m) {
 		if secret == "" {
 			secret = newSecret()
 		}
@@ -84,6 +84,11 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 	return &Registration{Client: c, Secret: secret}, nil
 }
 
+// hasSecret reports whether a client of this metadata authenticates with a secret.
+func hasSecret(m storage.ClientMetadata) bool {
+	return m.TokenEndpointAuthMethod == secretBasic || m.TokenEndpointAuthMethod == secretPost
+}
+
 // newSecret is ghs_ and 256 random bits.
 func newSecret() string { return "ghs_" + rand.Text() + rand.Text() }
 
@@ -95,9 +100,9 @@ func (g *Registrar) event(ctx context.Context, name, id string) *storage.Event {
 
 // idProblem refuses an id that would have to be escaped somewhere.
 func idProblem(id string) error {
-	if len(id) > 128 || strings.Trim(id, letters+digits+"-._~") != "" {
+	if len(id) > 128 || strings.Trim(id, letters+digits+"-._~:/") != "" {
 		return &MetadataError{Code: invalidMetadata, Field: "client_id", Value: shown(id),
-			Description: "must be at most 128 letters, digits and -._~"}
+			Description: "must be at most 128 letters, digits and -._~:/"}
 	}
 	return nil
 }
@@ -107,8 +112,8 @@ func secretProblem(m storage.ClientMetadata, secret string) error {
 	switch {
 	case secret == "":
 		return nil
-	case m.TokenEndpointAuthMethod == noSecret:
-		return &MetadataError{Code: invalidMetadata, Field: "client_secret", Description: "is not for public clients (token_endpoint_auth_method none)"}
+	case !hasSecret(m):
+		return &MetadataError{Code: invalidMetadata, Field: "client_secret", Description: "is not for clients of token_endpoint_auth_method " + m.TokenEndpointAuthMethod}
 	case len(secret) < minDeclaredSecret || len(secret) > 256:
 		return &MetadataError{Code: invalidMetadata, Field: "client_secret",
 			Description: fmt.Sprintf("must have between %d and 256 characters: make one with openssl rand -base64 32", minDeclaredSecret)}
@@ -131,7 +136,7 @@ func (g *Registrar) Update(ctx context.Context, c *storage.Client, m storage.Cli
 	}
 	changed := *c
 	changed.Metadata, changed.Origins = m, originsOf(m)
-	if changed.Public() {
+	if !hasSecret(m) {
 		changed.Secrets = nil
 	}
 	return g.update(ctx, c, changed, "client.updated")
@@ -152,8 +157,8 @@ func (g *Registrar) RotateSecret(ctx context.Context, c *storage.Client, overlap
 	switch {
 	case c.Declared:
 		return "", ErrDeclared
-	case c.Public():
-		return "", &MetadataError{Code: invalidMetadata, Field: "token_endpoint_auth_method", Value: noSecret, Description: "has no secret to rotate"}
+	case !hasSecret(c.Metadata):
+		return "", &MetadataError{Code: invalidMetadata, Field: "token_endpoint_auth_method", Value: c.Metadata.TokenEndpointAuthMethod, Description: "has no secret to rotate"}
 	}
 	now := g.now()
 	secret = newSecret()
@@ -200,8 +205,8 @@ func (g *Registrar) Check(ds []Declaration) error {
 			errs = append(errs, errors.New("a declared client has no client_id"))
 		case seen[d.ID]:
 			errs = append(errs, fmt.Errorf("client %s is declared twice", d.ID))
-		case d.Secret == "" && m.TokenEndpointAuthMethod != noSecret:
-			errs = append(errs, fmt.Errorf("client %s needs client_secret or client_secret_file, or token_endpoint_auth_method none", d.ID))
+		case d.Secret == "" && hasSecret(m):
+			errs = append(errs, fmt.Errorf("client %s needs client_secret or client_secret_file, or token_endpoint_auth_method private_key_jwt or none", d.ID))
 		}
 		seen[d.ID] = true
 	}

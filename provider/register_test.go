@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -42,9 +43,6 @@ func TestWhatAClientMayNotRegister(t *testing.T) {
 		{"a name with a line break", "client_name", func(m *storage.ClientMetadata) { m.ClientName = "a\r\nb" }},
 		{"a name of 300 characters", "client_name", func(m *storage.ClientMetadata) { m.ClientName = strings.Repeat("a", 300) }},
 		{"password", "grant_types", func(m *storage.ClientMetadata) { m.GrantTypes = []string{"password"} }},
-		{"L7 a device grant, which nothing here spends", "grant_types", func(m *storage.ClientMetadata) {
-			m.GrantTypes = []string{"urn:ietf:params:oauth:grant-type:device_code"}
-		}},
 		{"refresh alone", "grant_types", func(m *storage.ClientMetadata) { m.GrantTypes, m.RedirectURIs = []string{"refresh_token"}, nil }},
 		{"client_credentials without a secret", "grant_types", func(m *storage.ClientMetadata) { m.TokenEndpointAuthMethod = "none" }},
 		{"an implicit response", "response_types", func(m *storage.ClientMetadata) { m.ResponseTypes = []string{"id_token token"} }},
@@ -54,8 +52,18 @@ func TestWhatAClientMayNotRegister(t *testing.T) {
 		{"a scope with a quote", "scope", func(m *storage.ClientMetadata) { m.Scope = `openid a"b` }},
 		{"an origin with a path", "allowed_origins", func(m *storage.ClientMetadata) { m.AllowedOrigins = []string{"https://app.test/"} }},
 		{"every origin", "allowed_origins", func(m *storage.ClientMetadata) { m.AllowedOrigins = []string{"*"} }},
-		{"an audience that is no URI", "audience", func(m *storage.ClientMetadata) { m.Audience = []string{"api"} }},
-		{"an opaque access token, which this version does not issue", "access_token_format", func(m *storage.ClientMetadata) { m.AccessTokenFormat = "opaque" }},
+		{"an audience that is neither a URI nor a client", "audience", func(m *storage.ClientMetadata) { m.Audience = []string{"a b"} }},
+		{"an access token of no format", "access_token_format", func(m *storage.ClientMetadata) { m.AccessTokenFormat = "saml" }},
+		{"private_key_jwt without keys", "jwks", func(m *storage.ClientMetadata) { m.TokenEndpointAuthMethod = "private_key_jwt" }},
+		{"keys by value and by address", "jwks", func(m *storage.ClientMetadata) {
+			m.JWKS, m.JWKSURI = json.RawMessage(`{"keys":[]}`), "https://rp.test/jwks"
+		}},
+		{"a symmetric key", "jwks", func(m *storage.ClientMetadata) { m.JWKS = json.RawMessage(`{"keys":[{"kty":"oct","k":"AAAA"}]}`) }},
+		{"keys at an http address", "jwks_uri", func(m *storage.ClientMetadata) { m.JWKSURI = "http://rp.test/jwks" }},
+		{"assertions signed with a secret", "token_endpoint_auth_signing_alg", func(m *storage.ClientMetadata) { m.TokenEndpointAuthSigningAlg = "HS256" }},
+		{"a nonce instead of PKCE without a secret", "nonce_instead_of_pkce", func(m *storage.ClientMetadata) {
+			m.NonceInsteadOfPKCE, m.TokenEndpointAuthMethod, m.GrantTypes = true, "none", []string{"authorization_code"}
+		}},
 		{"a token of a year", "access_token_lifetime", func(m *storage.ClientMetadata) { m.AccessTokenLifetime = 365 * 86400 }},
 		{"a grace of an hour", "refresh_grace", func(m *storage.ClientMetadata) { hour := int64(3600); m.RefreshGrace = &hour }},
 	} {

@@ -35,17 +35,10 @@ type tokenResponse struct {
 // serveToken is the token endpoint (RFC 6749 §3.2). The client is
 // authenticated before anything that it presents is looked at.
 func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
-	f := readForm(r)
-	if bad := f.firstFault(); bad != nil {
-		p.writeError(w, r, bad)
+	f, client := p.authenticated(w, r)
+	if f == nil {
 		return
 	}
-	client, err := p.authenticate(r, f)
-	if err != nil {
-		p.writeError(w, r, err)
-		return
-	}
-	allowOrigin(w, r, client)
 	response, err := p.grantToken(r.Context(), &tokenRequest{form: f, client: client, lifetimes: p.lifetimesOf(client), now: p.now()})
 	if err != nil {
 		p.writeError(w, r, err)
@@ -59,6 +52,7 @@ var grantTypes = map[string]func(*Provider, context.Context, *tokenRequest) (*to
 	codeGrant:        (*Provider).redeemCode,
 	refreshGrant:     (*Provider).refreshToken,
 	credentialsGrant: (*Provider).clientCredentials,
+	deviceGrant:      (*Provider).pollDevice,
 }
 
 func (p *Provider) grantToken(ctx context.Context, t *tokenRequest) (*tokenResponse, error) {
@@ -100,9 +94,9 @@ func (p *Provider) issue(ctx context.Context, t *tokenRequest, g *storage.Grant,
 	claims.Grant = g.ID
 	claims.AuthTime = g.AuthTime.Unix()
 	claims.ACR, claims.AMR = g.ACR, g.AMR
-	token, err := access.Sign(keys.TypeAccessToken, claims)
+	token, err := p.accessToken(ctx, t, access, claims)
 	if err != nil {
-		return nil, p.internal(ctx, "sign an access token", err)
+		return nil, err
 	}
 	response := t.response(token, scopes)
 	if !slices.Contains(scopes, oidc.ScopeOpenID) || id == nil {
@@ -111,6 +105,13 @@ func (p *Provider) issue(ctx context.Context, t *tokenRequest, g *storage.Grant,
 	idClaims, err := p.idClaims(t, g, nonce, token, id.Algorithm)
 	if err != nil {
 		return nil, p.internal(ctx, "hash an access token", err)
+	}
+	if names := claimsOf(g).IDToken; len(names) > 0 {
+		user, err := p.store.Users.Get(ctx, g.UserID)
+		if err != nil {
+			return nil, p.lost(ctx, "read a user", err)
+		}
+		idClaims.Asked = pick(user, names)
 	}
 	if response.IDToken, err = id.Sign(keys.TypeJWT, idClaims); err != nil {
 		return nil, p.internal(ctx, "sign an ID token", err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"gatehouse/keys"
 )
 
 // clientCredentials is the client_credentials grant (RFC 6749 §4.4): the
@@ -24,9 +22,9 @@ func (p *Provider) clientCredentials(ctx context.Context, t *tokenRequest) (*tok
 		return nil, p.internal(ctx, "sign an access token with "+t.client.Metadata.AccessTokenSignedAlg, err)
 	}
 	// RFC 9068 §2.2: without a resource owner, sub is the client.
-	token, err := access.Sign(keys.TypeAccessToken, p.accessClaims(t, t.client.ID, p.audience(t.client, resources), scopes))
+	token, err := p.accessToken(ctx, t, access, p.accessClaims(t, t.client.ID, p.audience(t.client, resources), scopes))
 	if err != nil {
-		return nil, p.internal(ctx, "sign an access token", err)
+		return nil, err
 	}
 	return t.response(token, scopes), nil
 }

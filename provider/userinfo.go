@@ -3,6 +3,7 @@ package provider
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"gatehouse/keys"
-	"gatehouse/storage"
 )
 
 func badToken(why string) *oidc.Error {
@@ -30,29 +30,29 @@ func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, badToken("no access token was sent"))
 		return
 	}
-	claims, refusal := p.readAccess(token)
-	if refusal != nil {
-		p.writeBearerError(w, r, refusal)
+	b, err := p.bearer(r.Context(), token)
+	if err != nil {
+		p.writeBearerError(w, r, err)
 		return
 	}
-	if c, _, err := p.clients.client(r.Context(), claims.ClientID); err == nil {
+	if c, _, err := p.clients.client(r.Context(), b.ClientID); err == nil {
 		allowOrigin(w, r, c)
 	}
-	scopes := strings.Fields(claims.Scope)
-	if claims.Grant == "" || !slices.Contains(scopes, oidc.ScopeOpenID) {
+	scopes := strings.Fields(b.Scope)
+	if b.Grant == "" || !slices.Contains(scopes, oidc.ScopeOpenID) {
 		p.writeBearerError(w, r, &oidc.Error{ErrorType: insufficientScope, Description: "the access token has no scope openid"})
 		return
 	}
-	_, user, err := p.store.Grants.Live(r.Context(), claims.Grant, claims.ID, p.now())
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		p.writeBearerError(w, r, badToken("the access token was revoked, or its account or client is gone"))
-		return
-	case err != nil:
-		p.writeError(w, r, p.lost(r.Context(), "read a grant", err))
-		return
+	if b.user == nil {
+		b.grant, b.user, err = p.store.Grants.Live(r.Context(), b.Grant, b.ID, p.now())
+		if err != nil {
+			p.writeBearerError(w, r, p.judged(r.Context(), err))
+			return
+		}
 	}
-	writeJSON(w, http.StatusOK, userClaims(user, scopes))
+	claims := userClaims(b.user, scopes)
+	maps.Copy(claims, pick(b.user, claimsOf(b.grant).Userinfo))
+	writeJSON(w, http.StatusOK, claims)
 }
 
 // presented returns the one bearer token of a request: in the header, or in

@@ -63,10 +63,14 @@ type ClientMetadata struct {
 	GrantTypes              []string `json:"grant_types,omitempty"`
 	Scope                   string   `json:"scope,omitempty"` // space-separated
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method,omitempty"`
-	IDTokenSignedAlg        string   `json:"id_token_signed_response_alg,omitempty"`
-	DefaultMaxAge           *int64   `json:"default_max_age,omitempty"` // seconds
-	RequireAuthTime         bool     `json:"require_auth_time,omitempty"`
-	InitiateLoginURI        string   `json:"initiate_login_uri,omitempty"`
+	// TokenEndpointAuthSigningAlg is the one algorithm of its assertions; empty: any.
+	TokenEndpointAuthSigningAlg string          `json:"token_endpoint_auth_signing_alg,omitempty"`
+	JWKS                        json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI                     string          `json:"jwks_uri,omitempty"`
+	IDTokenSignedAlg            string          `json:"id_token_signed_response_alg,omitempty"`
+	DefaultMaxAge               *int64          `json:"default_max_age,omitempty"` // seconds
+	RequireAuthTime             bool            `json:"require_auth_time,omitempty"`
+	InitiateLoginURI            string          `json:"initiate_login_uri,omitempty"`
 	// BackchannelLogoutURI is told of every session that ends.
 	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"`
@@ -78,6 +82,11 @@ type ClientMetadata struct {
 	AccessTokenSignedAlg string   `json:"access_token_signed_response_alg,omitempty"`
 	Audience             []string `json:"audience,omitempty"`
 	SkipConsent          bool     `json:"skip_consent,omitempty"`
+	// Switches for old software, off unless an administrator sets them.
+	// NonceInsteadOfPKCE lets a confidential client leave PKCE out where it sends a nonce.
+	NonceInsteadOfPKCE bool `json:"nonce_instead_of_pkce,omitempty"`
+	// AssertionAudTokenEndpoint takes the token endpoint as the audience of its assertions.
+	AssertionAudTokenEndpoint bool `json:"assertion_aud_token_endpoint,omitempty"`
 	// AllowedOrigins may call the token and userinfo endpoints across origins.
 	AllowedOrigins []string `json:"allowed_origins,omitempty"`
 

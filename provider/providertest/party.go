@@ -98,9 +98,26 @@ func (p *Party) Code(b *Browser, username string, pairs ...string) (code, verifi
 	return "", ""
 }
 
-// Token sends a request to the token endpoint, authenticated as registered;
-// pairs change its parameters.
+// Token sends a request to the token endpoint; pairs change its parameters.
 func (p *Party) Token(form url.Values, pairs ...string) *Answer {
+	p.h.T.Helper()
+	return p.Send("/token", form, pairs...)
+}
+
+// Introspect asks what a token is.
+func (p *Party) Introspect(token string, pairs ...string) *Answer {
+	p.h.T.Helper()
+	return p.Send("/introspect", url.Values{"token": {token}}, pairs...)
+}
+
+// Revoke ends a token.
+func (p *Party) Revoke(token string, pairs ...string) *Answer {
+	p.h.T.Helper()
+	return p.Send("/revoke", url.Values{"token": {token}}, pairs...)
+}
+
+// Send posts a form, authenticated as registered; pairs change its parameters.
+func (p *Party) Send(path string, form url.Values, pairs ...string) *Answer {
 	p.h.T.Helper()
 	form = cloned(form)
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -108,17 +125,16 @@ func (p *Party) Token(form url.Values, pairs ...string) *Answer {
 			form.Del(pairs[i])
 		}
 	}
-	r := p.h.request(http.MethodPost, "/token", form)
-	switch p.Metadata.TokenEndpointAuthMethod {
-	case "client_secret_basic":
-		r.SetBasicAuth(url.QueryEscape(p.ID), url.QueryEscape(p.Secret))
-	case "client_secret_post":
+	basic := p.Metadata.TokenEndpointAuthMethod == "client_secret_basic"
+	if !basic {
 		form.Set("client_id", p.ID)
+	}
+	if p.Metadata.TokenEndpointAuthMethod == "client_secret_post" {
 		form.Set("client_secret", p.Secret)
-		r = p.h.request(http.MethodPost, "/token", form)
-	default:
-		form.Set("client_id", p.ID)
-		r = p.h.request(http.MethodPost, "/token", form)
+	}
+	r := p.h.request(http.MethodPost, path, form)
+	if basic {
+		r.SetBasicAuth(url.QueryEscape(p.ID), url.QueryEscape(p.Secret))
 	}
 	return p.h.Send(http.DefaultClient, r)
 }

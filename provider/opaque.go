@@ -1,0 +1,128 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"strings"
+	"time"
+
+	"gatehouse/keys"
+	"gatehouse/storage"
+)
+
+// An opaque access token is gha_, 256 random bits and a checksum, by which
+// junk is told without a look into the database, and a leaked one is found by
+// scanners.
+const (
+	opaquePrefix   = "gha_"
+	opaqueRandom   = 52
+	opaqueChecksum = 8
+)
+
+func newOpaque() string {
+	random := rand.Text() + rand.Text()
+	return opaquePrefix + random + checksum(random)
+}
+
+func checksum(random string) string {
+	sum := sha256.Sum256([]byte(opaquePrefix + random))
+	return base32.StdEncoding.EncodeToString(sum[:5])
+}
+
+// isOpaque reports whether we may have made this token.
+func isOpaque(token string) bool {
+	rest, ours := strings.CutPrefix(token, opaquePrefix)
+	return ours && len(rest) == opaqueRandom+opaqueChecksum && checksum(rest[:opaqueRandom]) == rest[opaqueRandom:]
+}
+
+// accessToken makes the token of these claims in the format of the client.
+func (p *Provider) accessToken(ctx context.Context, t *tokenRequest, signer *keys.Signer, claims *accessClaims) (string, error) {
+	if t.client.Metadata.AccessTokenFormat != formatOpaque {
+		token, err := signer.Sign(keys.TypeAccessToken, claims)
+		if err != nil {
+			return "", p.internal(ctx, "sign an access token", err)
+		}
+		return token, nil
+	}
+	token := newOpaque()
+	err := p.store.AccessTokens.Create(ctx, &storage.AccessToken{
+		ID: claims.ID, Grant: claims.Grant, ClientID: claims.ClientID, Subject: claims.Subject,
+		Scopes: strings.Fields(claims.Scope), Audience: claims.Audience,
+		IssuedAt: time.Unix(claims.IssuedAt, 0), ExpiresAt: time.Unix(claims.ExpiresAt, 0),
+	}, storage.NewDigest(storage.AccessSecret, token))
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", invalidGrant("the grant was revoked meanwhile")
+	case err != nil:
+		return "", p.lost(ctx, "store an access token", err)
+	}
+	return token, nil
+}
+
+// A bearer is an access token that is good now. Grant and user are read where a JWT
+// names a grant, since its life is judged in the same look.
+type bearer struct {
+	*accessClaims
+	user  *storage.User
+	grant *storage.Grant
+}
+
+// bearer judges an access token of either format: good here and now, or why not.
+func (p *Provider) bearer(ctx context.Context, token string) (*bearer, error) {
+	if strings.HasPrefix(token, opaquePrefix) {
+		return p.opaqueBearer(ctx, token)
+	}
+	claims, refusal := p.readAccess(token)
+	if refusal != nil {
+		return nil, refusal
+	}
+	b := &bearer{accessClaims: claims}
+	var err error
+	if claims.Grant != "" {
+		b.grant, b.user, err = p.store.Grants.Live(ctx, claims.Grant, claims.ID, p.now())
+	} else {
+		err = p.liveOwn(ctx, claims)
+	}
+	return b, p.judged(ctx, err)
+}
+
+// liveOwn judges a token that a client has for itself: its client from memory
+// not older than two seconds, and whether it was revoked.
+func (p *Provider) liveOwn(ctx context.Context, claims *accessClaims) error {
+	if _, err := p.knownClient(ctx, claims.ClientID); err != nil {
+		return err
+	}
+	revoked, err := p.store.Revocations.Revoked(ctx, claims.ID)
+	if err == nil && revoked {
+		return storage.ErrNotFound
+	}
+	return err
+}
+
+func (p *Provider) opaqueBearer(ctx context.Context, token string) (*bearer, error) {
+	if !isOpaque(token) {
+		return nil, badToken("the access token is malformed, or not of this issuer")
+	}
+	t, err := p.store.AccessTokens.Find(ctx, storage.NewDigest(storage.AccessSecret, token), p.now())
+	if err != nil {
+		return nil, p.judged(ctx, err)
+	}
+	return &bearer{accessClaims: &accessClaims{
+		Issuer: p.issuer, Subject: t.Subject, Audience: t.Audience, ClientID: t.ClientID, ID: t.ID,
+		IssuedAt: t.IssuedAt.Unix(), ExpiresAt: t.ExpiresAt.Unix(), Scope: strings.Join(t.Scopes, " "), Grant: t.Grant,
+	}}, nil
+}
+
+// judged is what a caller may learn of a token's end.
+func (p *Provider) judged(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, storage.ErrNotFound):
+		return badToken("the access token expired or was revoked, or its account or client is gone")
+	}
+	return p.lost(ctx, "look for an access token", err)
+}

@@ -96,9 +96,9 @@ func (p *Provider) idClaims(t *tokenRequest, g *storage.Grant, nonce, accessToke
 	}, nil
 }
 
-// acrPassword is the acr of a sign-in with a password: the lowest level there
+// PasswordACR is the acr of a sign-in with a password: the lowest level there
 // is (ISO/IEC 29115 level 1).
-const acrPassword = "1"
+const PasswordACR = "1"
 
 // sid is a session as one client knows it: clients that compare notes learn
 // nothing. The session's ID is random and leaves us in no other form.

@@ -49,7 +49,7 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 		return invalidRequest("claims must be a JSON object with the members userinfo and id_token")
 	}
 	q.Claims = claimsRequest{Userinfo: allowedClaims(asked.Userinfo, c), IDToken: allowedClaims(asked.IDToken, c)}
-	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential && !acr.offers(acrPassword) {
+	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential && !acr.offers(PasswordACR) {
 		// §5.5.1.1: an essential acr that cannot be met is a failed attempt.
 		return unmetRequirements("no sign-in here reaches the acr that is essential to the request")
 	}

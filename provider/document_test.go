@@ -156,7 +156,7 @@ func TestAC113_IDTokensOfEachAlgorithm(t *testing.T) {
 				t.Errorf("auth_time %v, iat %v, exp %v", at, iat, exp)
 			}
 			for name := range claims {
-				if !strings.Contains(" iss sub aud azp exp iat auth_time nonce amr at_hash sid ", " "+name+" ") {
+				if !strings.Contains(" iss sub aud azp exp iat auth_time nonce acr amr at_hash sid ", " "+name+" ") {
 					t.Errorf("nobody asked for %s", name)
 				}
 			}

@@ -1,11 +1,15 @@
 package provider
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"gatehouse/keys"
 	"gatehouse/storage"
@@ -92,6 +96,47 @@ func FuzzBasic(f *testing.F) {
 		shown, err := readBasic(header)
 		if err == nil && (shown.id == "" || shown.secret == "" || !readable(shown.id) || !readable(shown.secret)) {
 			t.Errorf("%q gave %q and %q", header, shown.id, shown.secret)
+		}
+	})
+}
+
+func FuzzClaims(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"userinfo":{"email":null}}`, `{"id_token":{"acr":{"essential":true,"value":1}}}`, `null`, `[]`, `{"userinfo":null}`, `{"id_token":{"sub":{"value":"a"}}}`} {
+		f.Add(seed)
+	}
+	client := &storage.Client{Metadata: storage.ClientMetadata{Scope: "openid email profile"}}
+	f.Fuzz(func(t *testing.T, raw string) {
+		q := new(request)
+		if err := q.readClaims(raw, client); err != nil {
+			e, ok := errors.AsType[*oidc.Error](err)
+			if !ok || !plain(e.Description) {
+				t.Errorf("%q is refused with %v", raw, err)
+			}
+			return
+		}
+		for _, name := range append(q.Claims.Userinfo, q.Claims.IDToken...) {
+			if scope := claimScopes[name]; scope != "email" && scope != "profile" {
+				t.Errorf("%q asks for %s", raw, name)
+			}
+		}
+		kept := claimsOf(&storage.Grant{Claims: q.Claims.encode()})
+		if !slices.Equal(kept.Userinfo, q.Claims.Userinfo) || !slices.Equal(kept.IDToken, q.Claims.IDToken) {
+			t.Errorf("%q is kept as %v", raw, kept)
+		}
+	})
+}
+
+func FuzzAssertion(f *testing.F) {
+	for _, seed := range []string{"a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "..", strings.Repeat(".", 100)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		jws, err := parseAssertion(token)
+		if err != nil {
+			return
+		}
+		if alg := jws.Signatures[0].Protected.Algorithm; !slices.Contains(keys.Algorithms, alg) || len(jws.Signatures) != 1 {
+			t.Errorf("%q came through with %s", token, alg)
 		}
 	})
 }

@@ -73,7 +73,7 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 		}
 		c.Secrets = []storage.StoredSecret{{Digest: storage.NewDigest(storage.ClientSecret, secret), CreatedAt: now}}
 	}
-	err = g.Store.Clients.Create(ctx, c, g.event(ctx, "client.created", id))
+	err = g.Store.Clients.Create(ctx, c, g.changed(ctx, "client.created", id, m))
 	if errors.Is(err, storage.ErrExists) {
 		return nil, &MetadataError{Code: invalidMetadata, Field: "client_id", Value: id,
 			Description: "is taken, or belonged to a client that was deleted"}
@@ -95,6 +95,23 @@ func newSecret() string { return "ghs_" + rand.Text() + rand.Text() }
 func (g *Registrar) event(ctx context.Context, name, id string) *storage.Event {
 	e := storage.NewEvent(ctx, g.now(), name, id)
 	e.ClientID = id
+	return e
+}
+
+// changed is event for a client that has this metadata now. It names the
+// switches for old software that are on.
+func (g *Registrar) changed(ctx context.Context, name, id string, m storage.ClientMetadata) *storage.Event {
+	e := g.event(ctx, name, id)
+	var on []string
+	if m.NonceInsteadOfPKCE {
+		on = append(on, "nonce_instead_of_pkce")
+	}
+	if m.AssertionAudTokenEndpoint {
+		on = append(on, "assertion_aud_token_endpoint")
+	}
+	if len(on) > 0 {
+		e.Details = map[string]string{"switches": strings.Join(on, " ")}
+	}
 	return e
 }
 
@@ -144,7 +161,7 @@ func (g *Registrar) Update(ctx context.Context, c *storage.Client, m storage.Cli
 
 // update stores changed, and makes c what was stored.
 func (g *Registrar) update(ctx context.Context, c *storage.Client, changed storage.Client, event string) error {
-	if err := g.Store.Clients.Update(ctx, &changed, g.now(), g.event(ctx, event, c.ID)); err != nil {
+	if err := g.Store.Clients.Update(ctx, &changed, g.now(), g.changed(ctx, event, c.ID, changed.Metadata)); err != nil {
 		return fmt.Errorf("update client %s: %w", c.ID, err)
 	}
 	*c = changed

@@ -109,7 +109,7 @@ func (b *Browser) SignIn(w http.ResponseWriter, r *http.Request, u *storage.User
 	}
 	now, from := b.now(), storage.OriginOf(r.Context())
 	begin(kept, u, browser, &storage.Session{
-		UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: amr,
+		UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: amr, ACR: provider.PasswordACR,
 		CreatedAt: now, SeenAt: now, IdleLifetime: b.idle,
 		IdleExpiresAt: now.Add(b.idle), ExpiresAt: now.Add(b.lifetime),
 		IP: from.IP, UserAgent: from.UserAgent,

@@ -28,17 +28,20 @@ type metadataFlags struct {
 	set []string
 }
 
-// metadataFlagNames maps each flag to its registered name; several values make
-// a list, or a space-separated scope.
-var metadataFlagNames = []struct{ flag, metadata, usage string }{
-	{"name", "client_name", "the `name` that people see"},
-	{"redirect-uri", "redirect_uris", "a `URI` where answers may go, byte for byte; may be repeated"},
-	{"post-logout-redirect-uri", "post_logout_redirect_uris", "a `URI` where a sign-out may lead; may be repeated"},
-	{"grant-type", "grant_types", "a grant `type`: authorization_code, refresh_token, client_credentials; may be repeated"},
-	{"scope", "scope", "the `scopes` it may ask for, space separated"},
-	{"auth-method", "token_endpoint_auth_method", "the `method` it authenticates by: client_secret_basic, client_secret_post, none"},
-	{"access-token", "access_token_format", "the `format` of its access tokens: jwt, opaque"},
-	{"audience", "audience", "the `URI` of an API that its access tokens are for; may be repeated"},
+// metadataFlagNames maps each flag to its registered name. Of a list, each
+// value is given by a flag of its own, so that it may have commas.
+var metadataFlagNames = []struct {
+	flag, metadata, usage string
+	list                  bool
+}{
+	{"name", "client_name", "the `name` that people see", false},
+	{"redirect-uri", "redirect_uris", "a `URI` where answers may go, byte for byte; may be repeated", true},
+	{"post-logout-redirect-uri", "post_logout_redirect_uris", "a `URI` where a sign-out may lead; may be repeated", true},
+	{"grant-type", "grant_types", "a grant `type`: authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code; may be repeated", true},
+	{"scope", "scope", "the `scopes` it may ask for, space separated", false},
+	{"auth-method", "token_endpoint_auth_method", "the `method` it authenticates by: client_secret_basic, client_secret_post, private_key_jwt, none", false},
+	{"access-token", "access_token_format", "the `format` of its access tokens: jwt, opaque", false},
+	{"audience", "audience", "the `URI` or client id of an API that its access tokens are for; may be repeated", true},
 }
 
 func addMetadataFlags(cmd *cobra.Command) *metadataFlags {
@@ -73,11 +76,11 @@ func (f *metadataFlags) apply(m *storage.ClientMetadata) error {
 			continue
 		}
 		values, _ := flags.GetStringArray(flag.flag)
-		separator := ","
-		if flag.flag == "scope" {
-			separator = " "
+		if !flag.list {
+			set(flag.metadata, strings.Join(values, " "))
+		} else if err := config.SetMetadataList(m, flag.metadata, values); err != nil {
+			errs = append(errs, err)
 		}
-		set(flag.metadata, strings.Join(values, separator))
 	}
 	for _, pair := range f.set {
 		name, value, found := strings.Cut(pair, "=")

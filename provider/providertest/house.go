@@ -160,3 +160,13 @@ func (h *House) User(name string) *storage.User {
 	}
 	return u
 }
+
+// Events are the lines of the audit log, newest first.
+func (h *House) Events() []*storage.Event {
+	h.T.Helper()
+	events, err := h.Store.Events.List(h.T.Context(), time.Time{}, 1000)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return events
+}

@@ -80,6 +80,7 @@ func (h *House) pages(mux *http.ServeMux) {
 	mux.HandleFunc("POST /login", h.login)
 	mux.HandleFunc("POST /consent", h.consent)
 	mux.HandleFunc("POST /logout/confirm", h.logout)
+	mux.HandleFunc("POST /device", h.device)
 }
 
 func (h *House) failed(w http.ResponseWriter, err error) {
@@ -118,7 +119,7 @@ func (h *House) begin(r *http.Request, username string, browser storage.Digest) 
 	}
 	now, secret := h.Now(), rand.Text()
 	s := &storage.Session{
-		ID: rand.Text(), UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: []string{"pwd"}, CreatedAt: now, SeenAt: now,
+		ID: rand.Text(), UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: []string{"pwd"}, ACR: provider.PasswordACR, CreatedAt: now, SeenAt: now,
 		IdleLifetime: 8 * time.Hour, IdleExpiresAt: now.Add(8 * time.Hour), ExpiresAt: now.Add(24 * time.Hour),
 	}
 	var previous storage.Digest

@@ -395,18 +395,20 @@ func TestMetadataIsSetAndTakenAwayByName(t *testing.T) {
 	for name, text := range map[string]string{
 		"client_name": "My app", "redirect_uris": "https://a.example/1, https://a.example/2", "skip_consent": "true",
 		"refresh_grace": "0", "access_token_lifetime": "300", "audience": "https://api.example",
+		"jwks": `{"keys":[{"kty":"EC"}]}`, "post_logout_redirect_uris": `["https://a.example/1,2"]`,
 	} {
 		if err := SetMetadata(&m, name, text); err != nil {
 			t.Error(err)
 		}
 	}
-	if len(m.RedirectURIs) != 2 || !m.SkipConsent || *m.RefreshGrace != 0 || m.AccessTokenLifetime != 300 || m.ClientName != "My app" {
+	if len(m.RedirectURIs) != 2 || !m.SkipConsent || *m.RefreshGrace != 0 || m.AccessTokenLifetime != 300 || m.ClientName != "My app" ||
+		string(m.JWKS) != `{"keys":[{"kty":"EC"}]}` || m.PostLogoutRedirectURIs[0] != "https://a.example/1,2" {
 		t.Errorf("%+v", m)
 	}
 	if err := SetMetadata(&m, "redirect_uris", ""); err != nil || m.RedirectURIs != nil || m.ClientName != "My app" {
 		t.Errorf("taken away: %+v, %v", m, err)
 	}
-	for name, text := range map[string]string{"access_token_lifetime": "soon", "skip_consent": "perhaps", "naem": "x"} {
+	for name, text := range map[string]string{"access_token_lifetime": "soon", "skip_consent": "perhaps", "naem": "x", "jwks": "{"} {
 		if err := SetMetadata(&m, name, text); err == nil {
 			t.Errorf("%s=%s was taken", name, text)
 		}

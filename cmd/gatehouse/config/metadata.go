@@ -51,8 +51,17 @@ func assign(m *storage.ClientMetadata, name string, value any) error {
 	return nil
 }
 
+// SetMetadataList sets one list of metadata from its values as they are.
+func SetMetadataList(m *storage.ClientMetadata, name string, values []string) error {
+	if err := assign(m, name, values); err != nil {
+		return fmt.Errorf("%s %w", name, err)
+	}
+	return nil
+}
+
 // SetMetadata sets one piece of metadata from text, as `--set name=value` has
-// it. Lists are comma separated. An empty text takes the value away.
+// it. Lists are comma separated, or JSON, as what has a structure of its own.
+// An empty text takes the value away.
 func SetMetadata(m *storage.ClientMetadata, name, text string) error {
 	t, ok := metadataFields()[name]
 	if !ok {
@@ -63,6 +72,8 @@ func SetMetadata(m *storage.ClientMetadata, name, text string) error {
 	switch {
 	case text == "":
 		value = nil
+	case t == reflect.TypeFor[json.RawMessage](), t.Kind() == reflect.Slice && strings.HasPrefix(text, "["):
+		value = json.RawMessage(text)
 	case t.Kind() == reflect.Slice:
 		value = list(text)
 	case t.Kind() == reflect.Bool:
@@ -104,6 +115,8 @@ func kindOf(t reflect.Type) string {
 	switch {
 	case t.Kind() == reflect.Pointer:
 		return kindOf(t.Elem())
+	case t == reflect.TypeFor[json.RawMessage]():
+		return "JSON"
 	case t.Kind() == reflect.Slice:
 		return "a list of texts"
 	case t.Kind() == reflect.Bool:

@@ -85,10 +85,12 @@ func (p *Provider) metadata(algorithms []string) *metadata {
 			IntrospectionEndpointAuthSigningAlgValuesSupported: keys.Algorithms,
 			ClaimTypesSupported:                                []string{"normal"},
 			ClaimsParameterSupported:                           true,
-			ACRValuesSupported:                                 []string{acrPassword},
+			ACRValuesSupported:                                 []string{PasswordACR},
 			ClaimsSupported:                                    claimNames,
 			CodeChallengeMethodsSupported:                      []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
 			UILocalesSupported:                                 locales,
+			BackChannelLogoutSupported:                         true,
+			BackChannelLogoutSessionSupported:                  true,
 		},
 		IssParameter: true,
 	}

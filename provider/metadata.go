@@ -128,6 +128,7 @@ func (g *Registrar) validate(m storage.ClientMetadata) (storage.ClientMetadata, 
 	k.keys(m)
 	k.switches(m)
 	k.redirects(m)
+	k.backchannel(m)
 	k.addresses(m)
 	k.scopes(m, g.Scopes)
 	k.algorithms(m, g.algorithms())
@@ -259,6 +260,19 @@ func (k *metadataCheck) redirects(m storage.ClientMetadata) {
 		if problem := redirectProblem(uri, isNative); problem != "" {
 			k.refuse("post_logout_redirect_uris", uri, problem)
 		}
+	}
+}
+
+// backchannel checks where the client is told of sign-outs (OpenID Connect
+// Back-Channel Logout §2.2: absolute, without a fragment): https, or http on
+// this machine.
+func (k *metadataCheck) backchannel(m storage.ClientMetadata) {
+	uri := m.BackchannelLogoutURI
+	switch problem := redirectProblem(uri, false); {
+	case uri != "" && problem != "":
+		k.refuse("backchannel_logout_uri", uri, problem)
+	case uri == "" && m.BackchannelLogoutSessionRequired:
+		k.refuse("backchannel_logout_session_required", "true", "needs backchannel_logout_uri")
 	}
 }
 

@@ -56,6 +56,7 @@ type Config struct {
 	Lifetimes Lifetimes        // zero: DefaultLifetimes
 	UILocales []string         // of the pages, for discovery
 	Outbound  Fetcher          // nil: no jwks_uri is read
+	Tell      Poster           // nil: no client is told of sign-outs; what is queued waits
 	Scopes    []string         // shown by discovery beside the standard ones
 	Now       func() time.Time // default time.Now
 	Log       *slog.Logger     // default: nothing is logged
@@ -77,6 +78,7 @@ type Provider struct {
 	clients *memory
 	refresh refreshKeys
 	fetched *fetchedKeys
+	tell    Poster
 	found   atomic.Pointer[document] // discovery, as finished bytes
 }
 
@@ -92,7 +94,7 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{
 		issuer: c.Issuer, path: issuer.Path, store: c.Store, keys: c.Keys, pages: c.Pages,
 		lifetimes: c.Lifetimes, locales: c.UILocales, scopes: c.Scopes, now: c.Now, log: c.Log,
-		refresh: newRefreshKeys(c.Master),
+		refresh: newRefreshKeys(c.Master), tell: c.Tell,
 	}
 	if p.lifetimes == (Lifetimes{}) {
 		p.lifetimes = DefaultLifetimes()

@@ -19,6 +19,7 @@ import (
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/identity"
 	"gatehouse/keys"
+	"gatehouse/outbound"
 	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/storage/sqlstore"
@@ -125,8 +126,12 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	out, err := outbound.New(outboundConfig(cfg))
+	if err != nil {
+		return err
+	}
 	op, err := provider.New(provider.Config{
-		Issuer: cfg.Issuer, Store: s.store, Keys: ring, Master: master, Pages: browser,
+		Issuer: cfg.Issuer, Store: s.store, Keys: ring, Master: master, Pages: browser, Outbound: out, Tell: out,
 		Lifetimes: lifetimes(cfg), Scopes: cfg.Scopes, UILocales: templates.Languages(), Log: log,
 	})
 	if err != nil {
@@ -158,7 +163,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	s.http = web.NewServer(cfg.Listen, door, log)
 	s.health.Look(ctx)
-	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, s.db.Sweep, s.health.Run, giveMemoryBack)
+	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, op.Deliver, s.db.Sweep, s.health.Run, giveMemoryBack)
 	return nil
 }
 

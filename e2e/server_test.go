@@ -91,11 +91,11 @@ func (s *server) start() time.Duration {
 			s.t.Fatalf("gatehouse ended before it was ready: %v\n%s", err, s.stderr.String())
 		case <-time.After(2 * time.Millisecond):
 		}
-		if time.Since(begun) > 30*time.Second {
+		if time.Since(begun) > time.Minute {
 			s.cmd.Process.Signal(syscall.SIGQUIT) // says where every goroutine is
 			<-s.exited
 			s.cmd = nil
-			s.t.Fatalf("gatehouse is not ready after 30 s\n%s", s.stderr.String())
+			s.t.Fatalf("gatehouse is not ready after a minute\n%s", s.stderr.String())
 		}
 	}
 }
@@ -115,8 +115,12 @@ func (s *server) launch() {
 	s.exited = exited
 }
 
-func ready(url string) bool {
-	resp, err := http.Get(url)
+// impatient gives up on a server that takes connections and says nothing.
+var impatient = http.Client{Timeout: 5 * time.Second}
+
+// ready reports whether an address answers 200.
+func ready(address string) bool {
+	resp, err := impatient.Get(address)
 	if err != nil {
 		return false
 	}

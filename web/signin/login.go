@@ -3,6 +3,7 @@ package signin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"gatehouse/provider"
 	"gatehouse/storage"
@@ -14,6 +15,7 @@ import (
 type arrival struct {
 	requestID string
 	pending   *provider.Pending // nil: they came by themselves
+	userCode  string            // of the device that they came to connect; or empty
 	user      *storage.User     // signed in already; nil: nobody
 	other     bool              // they want to be somebody else
 }
@@ -24,9 +26,10 @@ const otherAccount = "other"
 
 // arrive finds what somebody came to sign in for. Where that is over, or
 // another browser's, the page that says so is shown, and ok is false.
-func (p *Pages) arrive(w http.ResponseWriter, r *http.Request, requestID, account string) (a *arrival, ok bool) {
+func (p *Pages) arrive(w http.ResponseWriter, r *http.Request, requestID, account, userCode string) (a *arrival, ok bool) {
 	a = &arrival{requestID: requestID, other: account == otherAccount}
 	if requestID == "" {
+		a.userCode = provider.ReadUserCode(userCode)
 		_, u, err := p.browser.Session(r)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			p.broken(w, r, "read the session", err)
@@ -55,7 +58,7 @@ func (p *Pages) over(w http.ResponseWriter, r *http.Request, pending *provider.P
 
 // showLogin is the sign-in page. Whoever needs none is led on.
 func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
-	a, ok := p.arrive(w, r, web.Query(r, "request"), web.Query(r, "account"))
+	a, ok := p.arrive(w, r, web.Query(r, "request"), web.Query(r, "account"), web.Query(r, "user_code"))
 	switch {
 	case !ok:
 	case a.needsNone():
@@ -84,17 +87,21 @@ func (a *arrival) again() *storage.User {
 	return a.user
 }
 
-// onward is where a sign-in leads: back to the request, or to the start page.
+// onward is where a sign-in leads: back to the request, to the question about
+// the device, or to the start page.
 func (p *Pages) onward(a *arrival) string {
-	if a.requestID == "" {
-		return p.browser.At(web.HomePath)
+	switch {
+	case a.requestID != "":
+		return p.provider.ResumeURL(a.requestID)
+	case a.userCode != "":
+		return p.browser.At(deviceHere(a.userCode))
 	}
-	return p.provider.ResumeURL(a.requestID)
+	return p.browser.At(web.HomePath)
 }
 
 // showOffers shows every way to sign in.
 func (p *Pages) showOffers(w http.ResponseWriter, r *http.Request, a *arrival, why refusal) {
-	view := templates.SignInView{Request: a.requestID, Problems: why.problems}
+	view := templates.SignInView{Request: a.requestID, Device: provider.ShowUserCode(a.userCode), Problems: why.problems}
 	page := web.Page{Status: why.status, Here: a.here(), LeadsAway: true}
 	if a.pending != nil {
 		view.App = new(application(a.pending.Client, a.pending.Redirect))
@@ -111,14 +118,16 @@ func (p *Pages) showOffers(w http.ResponseWriter, r *http.Request, a *arrival, w
 }
 
 func (a *arrival) here() string {
-	at := here(web.LoginPath, a.requestID)
-	switch {
-	case a.other && a.requestID == "":
-		return at + "?account=" + otherAccount
-	case a.other:
-		return at + "&account=" + otherAccount
+	q := url.Values{}
+	for name, value := range map[string]string{"request": a.requestID, "user_code": a.userCode} {
+		if value != "" {
+			q.Set(name, value)
+		}
 	}
-	return at
+	if a.other {
+		q.Set("account", otherAccount)
+	}
+	return (&url.URL{Path: web.LoginPath, RawQuery: q.Encode()}).String()
 }
 
 // refuse shows the sign-in page again, with what was wrong.

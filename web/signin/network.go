@@ -18,19 +18,25 @@ var networkRate = storage.Rate{Burst: 100, Every: 36 * time.Second}
 type count struct {
 	pages *Pages
 	key   string
+	rate  storage.Rate
 }
 
 // count counts a form against its network. Where there were too many, the page
 // that says so is shown, and ok is false.
 func (p *Pages) count(w http.ResponseWriter, r *http.Request) (c count, ok bool) {
-	c = count{pages: p, key: "form:" + web.Network(web.Address(r))}
-	d, err := p.limits.Allow(r.Context(), c.key, networkRate)
+	return p.countAs(w, r, "form:"+web.Network(web.Address(r)), networkRate)
+}
+
+// countAs is count for another counter.
+func (p *Pages) countAs(w http.ResponseWriter, r *http.Request, key string, rate storage.Rate) (c count, ok bool) {
+	c = count{pages: p, key: key, rate: rate}
+	d, err := p.limits.Allow(r.Context(), c.key, c.rate)
 	switch {
 	case err != nil:
 		p.broken(w, r, "count a form", err)
 		return c, false
 	case !d.Allowed:
-		p.browser.SlowDown(w, r, networkRate, d)
+		p.browser.SlowDown(w, r, c.rate, d)
 		return c, false
 	}
 	return c, true
@@ -39,7 +45,7 @@ func (p *Pages) count(w http.ResponseWriter, r *http.Request) (c count, ok bool)
 // refund gives the form back. It does so even where the browser has gone: the
 // work is done.
 func (c count) refund(r *http.Request) {
-	if err := c.pages.limits.Refund(context.WithoutCancel(r.Context()), c.key, networkRate); err != nil {
+	if err := c.pages.limits.Refund(context.WithoutCancel(r.Context()), c.key, c.rate); err != nil {
 		c.pages.log.WarnContext(r.Context(), "give a counted form back", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
 	}
 }

@@ -27,7 +27,7 @@ func (m *password) Routes(mux *http.ServeMux, base string) {
 
 // Offer implements Method.
 func (m *password) Offer(a *arrival, refused refusal) templ.Component {
-	v := templates.PasswordView{Request: a.requestID, Username: refused.username, Other: a.other, Problems: refused.problems}
+	v := templates.PasswordView{Request: a.requestID, Device: a.userCode, Username: refused.username, Other: a.other, Problems: refused.problems}
 	switch again := a.again(); {
 	case again != nil:
 		v.Again, v.Username = true, again.Username
@@ -44,7 +44,7 @@ func (m *password) check(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a, ok := m.desk.arrive(w, r, f["request"], f["account"])
+	a, ok := m.desk.arrive(w, r, f["request"], f["account"], f["user_code"])
 	if !ok {
 		return
 	}

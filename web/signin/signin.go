@@ -1,6 +1,6 @@
 // Package signin is the pages on the way in and out: set-up, sign-in, consent,
-// sign-out. It knows the provider's steps and the people; which page follows
-// is the provider's to say.
+// devices, sign-out. It knows the provider's steps and the people; which page
+// follows is the provider's to say.
 package signin
 
 import (
@@ -59,6 +59,10 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base+web.LoginPath, p.showLogin)
 	mux.HandleFunc("GET "+base+web.ConsentPath, p.showConsent)
 	mux.HandleFunc("POST "+base+web.ConsentPath, p.answerConsent)
+	mux.HandleFunc("GET "+base+provider.DevicePath, p.showDevice)
+	mux.HandleFunc("POST "+base+provider.DevicePath, p.answerDevice)
+	mux.HandleFunc("GET "+base+deviceAllowedPath, p.showDeviceAnswered(true))
+	mux.HandleFunc("GET "+base+deviceDeniedPath, p.showDeviceAnswered(false))
 	mux.HandleFunc("GET "+base+web.LogoutPath, p.showLogout)
 	mux.HandleFunc("POST "+base+web.LogoutPath, p.signOut)
 	mux.HandleFunc("GET "+base+web.SignedOutPath, p.showSignedOut)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
@@ -47,13 +46,7 @@ func canonical(u *storage.User) (usernameKey, emailKey string, err error) {
 		strings.Contains(usernameKey, "@") && usernameKey != emailKey {
 		return "", "", &FieldError{Field: "username", Message: "username.invalid"}
 	}
-	if utf8.RuneCountInString(u.Profile.Name) > 200 {
-		return "", "", &FieldError{Field: "name", Message: "name.too_long"}
-	}
-	if strings.ContainsFunc(u.Profile.Name, unicode.IsControl) {
-		return "", "", &FieldError{Field: "name", Message: "name.invalid"}
-	}
-	return usernameKey, emailKey, nil
+	return usernameKey, emailKey, checkProfile(&u.Profile)
 }
 
 // addressKey is the canonical form of a bare address: no display name, no

@@ -46,7 +46,7 @@ func (e *SlowDown) Error() string { return "try again in " + e.RetryAfter.String
 
 // FieldError says which field of a form was wrong, and why.
 type FieldError struct {
-	Field   string // username, email, name
+	Field   string // username, email, name, or the claim of a profile
 	Message string // a message id that pages translate; one of Messages
 }
 
@@ -58,6 +58,8 @@ var fieldTexts = map[string]string{
 	"username.taken":   "belongs to another account",
 	"name.too_long":    "is longer than 200 characters",
 	"name.invalid":     "has a control character",
+	"claim.too_long":   "is too long",
+	"claim.invalid":    "is not what this claim may be (OpenID Connect Core section 5.1)",
 }
 
 // Messages lists the message ids of FieldError.

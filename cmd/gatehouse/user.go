@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 func newUserCommand() *cobra.Command {
 	return group("user", "Manage the accounts of people",
 		"  gatehouse user create --username alice --email alice@example.com --password-stdin < password.txt\n  gatehouse user list",
-		newUserCreateCommand(), newUserListCommand(), newUserShowCommand(),
+		newUserCreateCommand(), newUserListCommand(), newUserShowCommand(), newUserUpdateCommand(),
 		newUserActCommand("enable", "Switch a disabled account on again", "is enabled", (*identity.People).Enable),
 		newUserActCommand("disable", "Switch an account off, and end everything issued to it", "is disabled", (*identity.People).Disable),
 		newUserActCommand("invalidate-tokens", "End every session and token of an account", "has no live session or token any more", (*identity.People).Invalidate),
@@ -38,6 +39,7 @@ without echo; --no-password makes an account that cannot sign in yet.`,
 	flags.StringVar(&n.Profile.Name, "name", "", "the full name")
 	flags.BoolVar(&n.Admin, "admin", false, "make an administrator")
 	flags.BoolVar(&n.EmailVerified, "email-verified", false, "the address is known to be theirs")
+	set := claimsFlag(cmd)
 	none := flags.Bool("no-password", false, "set no password")
 	password, asJSON := secretFlags(cmd, "password", "password"), outputFlag(cmd)
 	cmd.MarkFlagsMutuallyExclusive("no-password", "password-stdin")
@@ -45,6 +47,9 @@ without echo; --no-password makes an account that cannot sign in yet.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if n.Username == "" && n.Email == "" {
 			return misuse("an account needs --username, --email, or both")
+		}
+		if err := setClaims(&n.Profile, *set); err != nil {
+			return err
 		}
 		return withPeople(cmd, func(ctx context.Context, p *identity.People) (err error) {
 			if !*none {
@@ -54,6 +59,68 @@ without echo; --no-password makes an account that cannot sign in yet.`,
 			}
 			u, err := p.Create(ctx, n)
 			if err != nil {
+				return err
+			}
+			return printUser(cmd.OutOrStdout(), u, asJSON())
+		})
+	}
+	return cmd
+}
+
+// claimsFlag is --set for the claims of a profile.
+func claimsFlag(cmd *cobra.Command) *[]string {
+	return cmd.Flags().StringArray("set", nil, "any standard claim, as `claim=value`, such as given_name=Alice or address.country=England; an empty value takes it away")
+}
+
+func setClaims(p *storage.Profile, pairs []string) error {
+	var errs []error
+	for _, pair := range pairs {
+		name, value, found := strings.Cut(pair, "=")
+		switch {
+		case !found:
+			errs = append(errs, fmt.Errorf("--set %s has no value; write --set claim=value", pair))
+		case !identity.SetClaim(p, name, value):
+			errs = append(errs, fmt.Errorf("%s is no claim of a profile; there are %s", name, strings.Join(identity.ClaimNames(), ", ")))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func newUserUpdateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "update USER", Short: "Change the names, the address and the profile of an account",
+		Long: `Changes what is given and leaves the rest as it is. Nothing that was issued
+ends. Another e-mail address is not verified unless --email-verified is given too.`,
+		Example: "  gatehouse user update alice --email alice@example.org --email-verified\n  gatehouse user update alice --set given_name=Alice --set phone_number=+441865270000 --set birthdate=",
+		Args:    cobra.ExactArgs(1),
+	}
+	flags := cmd.Flags()
+	username := flags.String("username", "", "the name to sign in with")
+	email := flags.String("email", "", "the e-mail address; empty: none")
+	verified := flags.Bool("email-verified", false, "whether the address is known to be theirs")
+	name := flags.String("name", "", "the full name")
+	set, asJSON := claimsFlag(cmd), outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withUser(cmd, args[0], func(ctx context.Context, p *identity.People, u *storage.User) error {
+			if flags.Changed("username") {
+				u.Username = *username
+			}
+			if flags.Changed("email") && *email != u.Email {
+				u.Email, u.EmailVerified = *email, false
+			}
+			if flags.Changed("email-verified") {
+				u.EmailVerified = *verified && u.Email != ""
+			}
+			if flags.Changed("name") {
+				u.Profile.Name = *name
+			}
+			if err := setClaims(&u.Profile, *set); err != nil {
+				return err
+			}
+			if err := p.Update(ctx, u); err != nil {
 				return err
 			}
 			return printUser(cmd.OutOrStdout(), u, asJSON())
@@ -102,12 +169,14 @@ type shownUser struct {
 	Disabled      bool      `json:"disabled"`
 	CreatedAt     time.Time `json:"created_at"`
 	UpdatedAt     time.Time `json:"updated_at,omitzero"`
+	// Profile has the other claims by their standard names.
+	Profile storage.Profile `json:"profile,omitzero"`
 }
 
 func showUser(u *storage.User) shownUser {
 	return shownUser{
 		Sub: u.ID, Username: u.Username, Name: u.Profile.Name, Email: u.Email, EmailVerified: u.EmailVerified,
-		Admin: u.Admin, Disabled: u.Disabled(), CreatedAt: utc(u.CreatedAt), UpdatedAt: utc(u.UpdatedAt),
+		Admin: u.Admin, Disabled: u.Disabled(), CreatedAt: utc(u.CreatedAt), UpdatedAt: utc(u.UpdatedAt), Profile: u.Profile,
 	}
 }
 
@@ -115,8 +184,12 @@ func printUser(w io.Writer, u *storage.User, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, showUser(u))
 	}
-	return printTable(w, []any{"sub", u.ID}, []any{"username", u.Username}, []any{"name", u.Profile.Name}, []any{"email", u.Email},
-		[]any{"email_verified", yes(u.EmailVerified)}, []any{"admin", yes(u.Admin)}, []any{"disabled", yes(u.Disabled())}, []any{"created", moment(u.CreatedAt)})
+	rows := [][]any{{"sub", u.ID}, {"username", u.Username}, {"email", u.Email}, {"email_verified", yes(u.EmailVerified)},
+		{"admin", yes(u.Admin)}, {"disabled", yes(u.Disabled())}, {"created", moment(u.CreatedAt)}}
+	for _, c := range identity.Claims(&u.Profile) {
+		rows = append(rows, []any{c.Name, strings.ReplaceAll(c.Value, "\n", ", ")})
+	}
+	return printTable(w, rows...)
 }
 
 func newUserListCommand() *cobra.Command {

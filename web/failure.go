@@ -108,6 +108,11 @@ func (b *Browser) FormPost(w http.ResponseWriter, r *http.Request, action string
 	b.draw(w, r, http.StatusOK, noScript+"; script-src "+templates.SubmitScriptHash(), frame, templates.FormPost(view))
 }
 
+// programPaths are the endpoints that no person opens.
+var programPaths = []string{
+	provider.TokenPath, provider.UserinfoPath, provider.JWKSPath, provider.DeviceAuthPath, provider.IntrospectPath, provider.RevokePath,
+}
+
 // forProgram reports whether a program reads the answer: at an address that no
 // person opens, or where it says so.
 func (b *Browser) forProgram(r *http.Request) bool {
@@ -115,7 +120,7 @@ func (b *Browser) forProgram(r *http.Request) bool {
 	switch {
 	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/.well-known/"), strings.HasPrefix(r.URL.Path, "/.well-known/"):
 		return true
-	case slices.Contains([]string{provider.TokenPath, provider.UserinfoPath, provider.JWKSPath}, path):
+	case slices.Contains(programPaths, path):
 		return true
 	}
 	accept := r.Header.Get("Accept")

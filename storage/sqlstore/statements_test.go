@@ -2,6 +2,8 @@ package sqlstore_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -23,6 +25,11 @@ func TestTheUsualActsAreOneStatement(t *testing.T) {
 	db, n := plain.Counted(path)
 	defer db.Close()
 	s := db.Store()
+	device := &storage.DeviceRequest{UserCode: "BCDFGHJK", ClientID: "g", CreatedAt: began, ExpiresAt: began.Add(time.Minute)}
+	poll := storage.DevicePoll{Code: storage.NewDigest(storage.DeviceSecret, "d"), ClientID: "g", GrantID: "d", Now: began}
+	if err := plain.Store().Devices.Create(t.Context(), device, poll.Code); err != nil {
+		t.Fatal(err)
+	}
 	now := began.Add(time.Second)
 	cookie := storage.NewDigest(storage.SessionSecret, "g")
 	event := func() *storage.Event { return storage.NewEvent(t.Context(), now, "e", "") }
@@ -39,6 +46,13 @@ func TestTheUsualActsAreOneStatement(t *testing.T) {
 		{"get a client", 1, func(ctx context.Context) error { _, err := s.Clients.Get(ctx, "g"); return err }},
 		{"get a consent", 1, func(ctx context.Context) error { _, err := s.Consents.Get(ctx, "user-g", "g"); return err }},
 		{"get a password", 1, func(ctx context.Context) error { _, _, err := s.Credentials.Password(ctx, "g"); return err }},
+		{"find a device", 1, func(ctx context.Context) error { _, err := s.Devices.Find(ctx, "BCDFGHJK", now); return err }},
+		{"poll for an answer", 1, func(ctx context.Context) error {
+			if _, err := s.Devices.Poll(ctx, poll); !errors.Is(err, storage.ErrPending) {
+				return fmt.Errorf("it ended with %v", err)
+			}
+			return nil
+		}},
 		{"count a guess", 1, func(ctx context.Context) error {
 			_, err := s.Guesses.Try(ctx, "k", storage.GuessPolicy{Free: 5}, now)
 			return err

@@ -132,6 +132,20 @@ func TestRFC8628_3_3_SomebodyRefusesADevice(t *testing.T) {
 	}
 }
 
+// RFC 8628 §3.1: the endpoint takes POST, and is for programs.
+func TestRFC8628_3_1_TheEndpointAnswersProgramsInJSON(t *testing.T) {
+	h := newHouse(t)
+	a := h.browser().get("/device_authorization")
+	if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "POST" || a.json()["error"] != "invalid_request" {
+		t.Errorf("GET: %d %v %s", a.status, a.header, a.body)
+	}
+	// Other origins may ask, and are told no more than their client may know.
+	a = h.browser().do(http.MethodPost, "/device_authorization", url.Values{"client_id": {"nobody"}}, "Sec-Fetch-Site", "cross-site", "Origin", "https://app.test")
+	if a.status != http.StatusUnauthorized || a.json()["error"] != "invalid_client" {
+		t.Errorf("POST from elsewhere: %d %s", a.status, a.body)
+	}
+}
+
 // RFC 8628 §5.4, AC-285: whoever is sent a link, or scans a code, is asked.
 func TestAC285_AScannedCodeDoesNothingWithoutAClick(t *testing.T) {
 	h := newHouse(t)

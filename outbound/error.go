@@ -3,10 +3,10 @@ package outbound
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 )
 
 // A Reason is what an exchange ended for.
@@ -60,13 +60,10 @@ func reason(err error) Reason {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return TLS
 	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return TLS
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
+		return TLS // an alert, theirs or ours
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return TLS
-	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
+	if errors.Is(err, http.ErrSchemeMismatch) { // plain http behind the port
 		return TLS
 	}
 	return Connect

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -357,6 +358,30 @@ func TestR15_ACertificateThatNobodyVouchesForIsRefused(t *testing.T) {
 	if r.asked.Load() != 0 {
 		t.Error("the request was sent all the same")
 	}
+}
+
+func TestR15_WhatSpeaksNoTLSOrAnOldOneIsRefused(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.HandlerFunc(hello))
+	defer plain.Close()
+	_, _, err := client(t, Config{Allow: loopback}).Get(t.Context(), strings.Replace(plain.URL, "http", "https", 1), "*/*")
+	wantReason(t, err, TLS)
+
+	old := httptest.NewUnstartedServer(http.HandlerFunc(hello))
+	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	old.Config.ErrorLog = log.New(io.Discard, "", 0)
+	old.StartTLS()
+	defer old.Close()
+	_, _, err = client(t, Config{Allow: loopback}).Get(t.Context(), old.URL, "*/*")
+	wantReason(t, err, TLS)
+}
+
+func TestR15_WhereNobodyListensNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.HandlerFunc(hello))
+	gone.Close()
+	_, err := client(t, Config{Allow: loopback}).PostForm(t.Context(), strings.Replace(gone.URL, "http", "https", 1), nil)
+	wantReason(t, err, Connect)
 }
 
 func TestR15_NoProxyOfTheEnvironmentIsUsed(t *testing.T) {

@@ -97,6 +97,38 @@ func TestChromium_ADeviceIsConnectedByTheCodeThatSomebodyTypesAndLooksRightOnThe
 	}
 }
 
+func TestRelyingParty_OpenIDClientConnectsADevice(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	mai := s.addUser("mai")
+	c := s.addClient("npm-tv", "--name", "Node TV", "--grant-type", "urn:ietf:params:oauth:grant-type:device_code", "--grant-type", "refresh_token")
+	settings := map[string]string{"issuer": s.issuer, "client_id": c.id, "client_secret": c.secret, "scope": "openid profile offline_access"}
+	p := newPerson(t, mai)
+	for _, decision := range []string{"allow", "deny"} {
+		node := startNode(t, "openid-client-device.mjs", settings)
+		at := p.visit(node.next("verification_uri_complete"))
+		if at.asks("password") {
+			at = p.submit(at, map[string]string{"username": mai.username, "password": mai.password})
+		}
+		if !at.asks("decision") || !strings.Contains(at.body, "Node TV") {
+			t.Fatalf("at %s nobody is asked:\n%s", at.address, at.body)
+		}
+		p.submit(at, map[string]string{"decision": decision})
+		if decision == "deny" {
+			if got := node.next("error"); got != "access_denied" {
+				t.Errorf("after a no the device is told %s", got)
+			}
+			continue
+		}
+		if sub := node.next("id_token_sub"); sub != mai.sub {
+			t.Errorf("the ID token is about %s", sub)
+		}
+		if sub := node.next("refreshed_sub"); sub != mai.sub {
+			t.Errorf("after refreshing, userinfo is about %s", sub)
+		}
+	}
+}
+
 // AC-285, RFC 8628 §5.4.
 func TestChromium_AScannedCodeAsksAndTheDeviceHearsOfARefusal(t *testing.T) {
 	t.Parallel()

@@ -113,7 +113,7 @@ func TestRelyingParty_OpenIDClientSignsInRefreshesReadsUserinfoAndSignsOut(t *te
 				"--grant-type", "authorization_code", "--grant-type", "refresh_token", "--scope", "openid profile email",
 			}, kind.args...)...)
 			p := newPerson(t, mai)
-			node := startNode(t, map[string]string{
+			node := startNode(t, "openid-client.mjs", map[string]string{
 				"issuer": s.issuer, "client_id": c.id, "client_secret": c.secret, "auth_method": kind.name,
 				"redirect_uri": callback, "post_logout_redirect_uri": bye,
 			})
@@ -142,7 +142,7 @@ func TestRelyingParty_OpenIDClientSignsInRefreshesReadsUserinfoAndSignsOut(t *te
 	}
 }
 
-// A node is rp/openid-client.mjs at work: one line of JSON for each thing it
+// A node is a program of rp at work: one line of JSON for each thing it
 // has done, one line of text for each thing it waits for.
 type node struct {
 	t     testing.TB
@@ -151,9 +151,9 @@ type node struct {
 	err   record
 }
 
-func startNode(t testing.TB, settings map[string]string) *node {
+func startNode(t testing.TB, program string, settings map[string]string) *node {
 	t.Helper()
-	cmd := exec.Command("node", "rp/openid-client.mjs")
+	cmd := exec.Command("node", "rp/"+program)
 	n := &node{t: t}
 	cmd.Stderr = &n.err
 	in, err := cmd.StdinPipe()

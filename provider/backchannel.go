@@ -26,7 +26,7 @@ const (
 	// deliverEvery is how often a worker looks for what is due.
 	deliverEvery = time.Second
 	// deliverAtOnce bounds what one worker sends at a time.
-	deliverAtOnce = 16
+	deliverAtOnce = 32
 	// deliverLease is how long a claimed delivery is nobody else's: well above
 	// the time that one exchange may take. A worker that dies leaves it to
 	// another one then.

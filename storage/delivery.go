@@ -46,8 +46,9 @@ type Attempt struct {
 
 // Deliveries keeps what clients are to be told.
 type Deliveries interface {
-	// Claim leases up to limit deliveries that are due, longest due first: no
-	// other claim gets them before lease is over. It counts as a try.
+	// Claim leases up to limit deliveries that are due, least tried and then
+	// longest due first: no other claim gets them before lease is over. It counts
+	// as a try.
 	Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]*Delivery, error)
 	// Settle writes what came of a claim: ErrConflict where the delivery is
 	// finished, or was claimed again since.

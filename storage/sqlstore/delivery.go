@@ -59,10 +59,11 @@ func tell(ctx context.Context, q runner, now time.Time, all []toTell) error {
 
 const isDue = `finished_at IS NULL AND due_at <= $1`
 
-// claim: the WHERE clause is the lock. Moving due_at on is the lease.
+// claim: the WHERE clause is the lock. Moving due_at on is the lease. What was
+// never tried goes first, so that clients which do not answer keep nobody waiting.
 const claim = `
 	UPDATE deliveries SET due_at = $2, tries = tries + 1
-	WHERE ` + isDue + ` AND id IN (SELECT id FROM deliveries WHERE ` + isDue + ` ORDER BY due_at, id LIMIT $3)
+	WHERE ` + isDue + ` AND id IN (SELECT id FROM deliveries WHERE ` + isDue + ` ORDER BY tries, due_at, id LIMIT $3)
 	RETURNING ` + deliveryColumns
 
 func (s deliveries) Claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]*storage.Delivery, error) {
@@ -71,7 +72,15 @@ func (s deliveries) Claim(ctx context.Context, now time.Time, lease time.Duratio
 	if err != nil || !waits {
 		return nil, err
 	}
-	return list(ctx, s.write, scanDelivery, claim, ms(now), ms(now.Add(lease)), limit)
+	var claimed []*storage.Delivery
+	err = s.write.act(ctx, func(q runner) (err error) {
+		claimed, err = list(ctx, q, scanDelivery, claim, ms(now), ms(now.Add(lease)), limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
 }
 
 func (s deliveries) Settle(ctx context.Context, a storage.Attempt, e *storage.Event) error {

@@ -261,6 +261,21 @@ var deliveryStories = []story{
 		}
 		equal(h, "the rest", len(h.claims(10*time.Second, 10)), 3)
 	}},
+	{"what was tried before does not keep what is new from being claimed", func(h *house) {
+		u := h.account("alice")
+		h.listener("app")
+		for i := range 3 {
+			id := fmt.Sprint("s", i)
+			h.redeemed("g"+id, u, "app", h.signIn(u, id))
+		}
+		h.must(h.Sessions.End(h.ctx, "s0", h.now, nil))
+		h.must(h.Sessions.End(h.ctx, "s1", h.now, nil))
+		equal(h, "claimed", len(h.claims(0, 10)), 2)
+		h.must(h.Sessions.End(h.ctx, "s2", h.after(lease), nil))
+		got := h.claims(lease, 1)
+		equal(h, "claimed", len(got), 1)
+		equal(h, "session", got[0].SessionID, "s2")
+	}},
 	{"a failed attempt waits for its time", func(h *house) {
 		h.signedOut()
 		d := h.claims(0, 10)[0]

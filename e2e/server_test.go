@@ -37,6 +37,7 @@ type server struct {
 // variables, NAME=value; they win over those that every test sets.
 func prepare(t testing.TB, settings ...string) *server {
 	t.Helper()
+	gatehouse(t) // building it is no part of starting it
 	port := freePort(t)
 	s := &server{
 		t:       t,
@@ -91,11 +92,11 @@ func (s *server) start() time.Duration {
 			s.t.Fatalf("gatehouse ended before it was ready: %v\n%s", err, s.stderr.String())
 		case <-time.After(2 * time.Millisecond):
 		}
-		if time.Since(begun) > time.Minute {
+		if time.Since(begun) > 30*time.Second {
 			s.cmd.Process.Signal(syscall.SIGQUIT) // says where every goroutine is
 			<-s.exited
 			s.cmd = nil
-			s.t.Fatalf("gatehouse is not ready after a minute\n%s", s.stderr.String())
+			s.t.Fatalf("gatehouse is not ready after 30 s\n%s", s.stderr.String())
 		}
 	}
 }

@@ -20,7 +20,7 @@ demo: ## a provider, a sample app and a sample API, on a throw-away database
 
 .PHONY: dev
 dev: ## the demo, started anew whenever a template or a Go file changes
-	$(TEMPL) generate -watch -cmd 'go run ./cmd/gatehouse demo'
+	scripts/dev
 
 .PHONY: generate
 generate: ## Go from the templates, and docs/configuration.md from the settings

@@ -45,7 +45,7 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 		Userinfo map[string]*askedClaim `json:"userinfo"`
 		IDToken  map[string]*askedClaim `json:"id_token"`
 	}
-	if err := json.Unmarshal([]byte(raw), &asked); err != nil {
+	if err := json.Unmarshal([]byte(raw), &asked); err != nil || depth(raw) > maxDepth {
 		return invalidRequest("claims must be a JSON object with the members userinfo and id_token")
 	}
 	q.Claims = claimsRequest{Userinfo: allowedClaims(asked.Userinfo, c), IDToken: allowedClaims(asked.IDToken, c)}
@@ -65,6 +65,29 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 		q.HintedUser = who
 	}
 	return nil
+}
+
+// maxDepth is how deep JSON from a stranger may nest.
+const maxDepth = 16
+
+// depth is how deep well-formed JSON nests.
+func depth(raw string) int {
+	deepest, now, quoted := 0, 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
 }
 
 // offers reports whether the value asked for, if any, may be this one.

@@ -118,7 +118,7 @@ type Grants interface {
 	// Current returns the grant, alive, whose current refresh token is the one
 	// presented, and not expired: ErrNotFound otherwise. Nothing changes.
 	Current(ctx context.Context, handle string, presented Digest, now time.Time) (*Grant, error)
-	// Live returns the grant and its user while tokens that name it are good,
+	// Live returns the grant and its user while it is alive at now,
 	// and jti, where not empty, is not revoked: ErrNotFound otherwise.
 	Live(ctx context.Context, id, jti string, now time.Time) (*Grant, *User, error)
 	// Revoke ends the grant and enters it in the revocation log. Revoking a

@@ -79,7 +79,7 @@ func (b *Browser) Post(address string, form url.Values) *Answer {
 func (h *House) request(method, address string, form url.Values) *http.Request {
 	h.T.Helper()
 	if strings.HasPrefix(address, "/") {
-		address = h.Issuer + address
+		address = h.Address + address
 	}
 	var body io.Reader
 	if form != nil {

@@ -26,6 +26,7 @@ import (
 type House struct {
 	T         testing.TB
 	Issuer    string
+	Address   string // where it listens: the issuer, but for a second node
 	Provider  *provider.Provider
 	Store     *storage.Store // change a drawer before New's options end to break it
 	Keys      *keys.Ring
@@ -105,7 +106,27 @@ func New(t testing.TB, options ...Option) *House {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	h := &House{T: t, Issuer: server.URL, Store: db.Store(), Log: new(Log)}
+	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log)}
+	h.open(mux, options...)
+	return h
+}
+
+// Node starts another node over the same database, which keeps its memory
+// fresh as a running one does.
+func (h *House) Node() *House {
+	h.T.Helper()
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	h.T.Cleanup(server.Close)
+	other := &House{T: h.T, Issuer: h.Issuer, Address: server.URL, Store: h.Store, Log: h.Log}
+	other.open(mux)
+	other.Run()
+	return other
+}
+
+func (h *House) open(mux *http.ServeMux, options ...Option) {
+	t := h.T
+	t.Helper()
 	h.Keys = newRing(h.Store, h.Now, h.Log.Logger())
 	if err := h.Keys.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,7 +146,6 @@ func New(t testing.TB, options ...Option) *House {
 	h.Registrar = &provider.Registrar{Store: h.Store, Issuer: h.Issuer, Active: h.Keys.Active, Now: h.Now}
 	p.Routes(mux)
 	h.pages(mux)
-	return h
 }
 
 // Now is the house's clock.

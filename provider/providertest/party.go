@@ -45,6 +45,13 @@ func (h *House) Client(id string, change ...func(*storage.ClientMetadata)) *Part
 	return party
 }
 
+// At is the party at another node.
+func (p *Party) At(h *House) *Party {
+	there := *p
+	there.h = h
+	return &there
+}
+
 // Public makes a client one without a secret.
 func Public(m *storage.ClientMetadata) {
 	m.TokenEndpointAuthMethod = "none"

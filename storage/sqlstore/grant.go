@@ -211,10 +211,9 @@ func (s grants) Live(ctx context.Context, id, jti string, now time.Time) (*stora
 	err := s.read.row(ctx, `
 		SELECT `+grantColumns+`, `+userColumns+`
 		FROM grants JOIN users ON users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL
-		WHERE grants.id = $1 AND grants.revoked_at IS NULL
-			AND EXISTS (SELECT 1 FROM clients WHERE clients.id = grants.client_id AND clients.disabled_at IS NULL)
-			AND NOT EXISTS (SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $2)`,
-		id, jti).Scan(append(grantFields(g), userFields(u)...)...)
+		WHERE grants.id = $2 AND `+alive+`
+			AND NOT EXISTS (SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $3)`,
+		ms(now), id, jti).Scan(append(grantFields(g), userFields(u)...)...)
 	if err != nil {
 		return nil, nil, notFound(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -94,13 +95,22 @@ func (t transaction) exec(ctx context.Context, query string, args ...any) error 
 // sacrificed this one, it runs again. So f must begin anew each time, and its
 // caller must pass nothing on before act has returned nil.
 func (p *pool) act(ctx context.Context, f func(runner) error) error {
-	for tries := 3; ; tries-- {
+	for try := 1; ; try++ {
 		err := p.actOnce(ctx, f)
-		if err == nil || tries == 1 || p.deadlock == nil || !p.deadlock(err) {
+		if err == nil || try == maxTries || p.deadlock == nil || !p.deadlock(err) {
 			return err
+		}
+		// Apart by chance, so that two of them do not meet again.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(rand.N(time.Duration(try) * 10 * time.Millisecond)):
 		}
 	}
 }
+
+// maxTries is how often an act that the database sacrifices is begun.
+const maxTries = 8
 
 func (p *pool) actOnce(ctx context.Context, f func(runner) error) (err error) {
 	tx, err := p.db.BeginTx(ctx, nil)

@@ -152,7 +152,7 @@ func (h *house) step(t *rapid.T, m *modelGrant, g *storage.Grant) {
 // sameLife ends the test unless access tokens are good where the model says so.
 func (h *house) sameLife(t *rapid.T, m *modelGrant, g *storage.Grant) {
 	_, _, err := h.Grants.Live(h.ctx, g.ID, "", m.now)
-	if (err == nil) == m.revoked {
+	if (err == nil) != m.alive() {
 		t.Fatalf("live: got error %v; the model is %+v", err, m)
 	}
 }

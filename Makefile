@@ -12,7 +12,7 @@ help: ## list what can be made
 
 .PHONY: build
 build: ## the static, stripped binary, as bin/gatehouse
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
+	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
 
 .PHONY: demo
 demo: ## a provider, a sample app and a sample API, on a throw-away database

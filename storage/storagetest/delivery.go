@@ -115,6 +115,12 @@ var deliveryStories = []story{
 		h.must(h.Sessions.End(h.ctx, "laptop", h.now, nil))
 		h.tells(devices, "app@laptop", "mail@laptop")
 	}},
+	{"so it is where all of a user's sessions end", func(h *house) {
+		u, _, _ := h.twoDevices()
+		h.must(h.Grants.Revoke(h.ctx, "mail1", h.now, nil))
+		h.must(h.Users.Disable(h.ctx, u.ID, h.after(time.Second), nil))
+		h.tells(devices, "app@laptop", "app@phone", "elsewhere@phone", "mail@laptop")
+	}},
 	{"whoever signs in over another's session ends it for the clients", func(h *house) {
 		h.twoDevices()
 		s := h.newSession(h.account("bob"), "bobs")

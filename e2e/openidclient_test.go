@@ -16,7 +16,7 @@ import (
 
 // A nodeApp is a web application made of openid-client, on a port of its own.
 type nodeApp struct {
-	*node
+	*program
 	server *server
 	base   string
 	client client
@@ -27,7 +27,7 @@ type nodeApp struct {
 // for its address.
 func newNodeApp(t testing.TB, s *server, id string, settings map[string]string, args ...string) *nodeApp {
 	t.Helper()
-	a := &nodeApp{node: startNode(t, "openid-client-web.mjs", nil), server: s}
+	a := &nodeApp{program: startNode(t, "openid-client-web.mjs", nil), server: s}
 	a.base = a.next("base")
 	fill := strings.NewReplacer("BASE", a.base, "JWKS", a.next("jwks"))
 	for i := range args {

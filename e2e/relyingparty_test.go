@@ -142,19 +142,24 @@ func TestRelyingParty_OpenIDClientSignsInRefreshesReadsUserinfoAndSignsOut(t *te
 	}
 }
 
-// A node is a program of rp at work: one line of JSON for each thing it
-// has done, one line of text for each thing it waits for.
-type node struct {
+// A program is one of rp at work: one line of JSON for each thing it has
+// done, one line of text for each thing it waits for.
+type program struct {
 	t     testing.TB
 	in    io.WriteCloser
 	lines *bufio.Scanner
 	err   record
 }
 
-func startNode(t testing.TB, program string, settings map[string]string) *node {
+// startNode starts a program in JavaScript.
+func startNode(t testing.TB, name string, settings map[string]string) *program {
 	t.Helper()
-	cmd := exec.Command("node", "rp/"+program)
-	n := &node{t: t}
+	return startProgram(t, exec.Command("node", "rp/"+name), settings)
+}
+
+func startProgram(t testing.TB, cmd *exec.Cmd, settings map[string]string) *program {
+	t.Helper()
+	n := &program{t: t}
 	cmd.Stderr = &n.err
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -172,7 +177,7 @@ func startNode(t testing.TB, program string, settings map[string]string) *node {
 	t.Cleanup(func() {
 		in.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the JavaScript relying party: %v\n%s", err, n.err.String())
+			t.Errorf("the relying party: %v\n%s", err, n.err.String())
 		}
 	})
 	first, err := json.Marshal(settings)
@@ -183,7 +188,7 @@ func startNode(t testing.TB, program string, settings map[string]string) *node {
 	return n
 }
 
-func (n *node) say(line string) {
+func (n *program) say(line string) {
 	n.t.Helper()
 	if _, err := io.WriteString(n.in, line+"\n"); err != nil {
 		n.t.Fatalf("%v\n%s", err, n.err.String())
@@ -191,10 +196,10 @@ func (n *node) say(line string) {
 }
 
 // next reads one line and returns the value that must be in it.
-func (n *node) next(name string) string {
+func (n *program) next(name string) string {
 	n.t.Helper()
 	if !n.lines.Scan() {
-		n.t.Fatalf("no %s from the JavaScript relying party\n%s", name, n.err.String())
+		n.t.Fatalf("no %s from the relying party\n%s", name, n.err.String())
 	}
 	var said map[string]string
 	if err := json.Unmarshal(n.lines.Bytes(), &said); err != nil || said[name] == "" {

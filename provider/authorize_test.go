@@ -192,7 +192,7 @@ func TestErrorsGoToTheClientOnceItsRedirectStands(t *testing.T) {
 	t.Run("bytes that are no text", func(t *testing.T) { stays(t, b.Get("/authorize?client_id=%ff"), "client_id") })
 }
 
-func TestAC031_PromptNoneNeverAsks(t *testing.T) {
+func TestOIDCCore3121_AC031_PromptNoneNeverAsks(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w")
@@ -211,7 +211,7 @@ func TestAC031_PromptNoneNeverAsks(t *testing.T) {
 	}
 }
 
-func TestAC037_AHintThatNamesSomebodyElseIsLoginRequired(t *testing.T) {
+func TestOIDCCore3121_AC037_AHintThatNamesSomebodyElseIsLoginRequired(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	h.User("bob")
@@ -245,7 +245,7 @@ func TestAC037_AHintThatNamesSomebodyElseIsLoginRequired(t *testing.T) {
 	})
 }
 
-func TestAC035_MaxAgeAndPromptLoginAskAgainOnce(t *testing.T) {
+func TestOIDCCore3121_AC035_MaxAgeAndPromptLoginAskAgainOnce(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)
@@ -283,7 +283,7 @@ func authTime(idToken string) float64 {
 	return at
 }
 
-func TestAC047_L11_EveryResponseCarriesTheIssuer(t *testing.T) {
+func TestRFC9207S2_AC047_L11_EveryResponseCarriesTheIssuer(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)
@@ -313,7 +313,7 @@ func TestAC047_L11_EveryResponseCarriesTheIssuer(t *testing.T) {
 	}
 }
 
-func TestStateAndNonceComeBackByteForByte(t *testing.T) {
+func TestRFC6749S412_StateAndNonceComeBackByteForByte(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted, func(m *storage.ClientMetadata) { m.RedirectURIs = []string{"https://rp.test/cb?tenant=a%2Fb&x"} })
@@ -332,7 +332,7 @@ func TestStateAndNonceComeBackByteForByte(t *testing.T) {
 	}
 }
 
-func TestARequestMayBePosted(t *testing.T) {
+func TestOIDCCore3121_ARequestMayBePosted(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w")
@@ -391,7 +391,7 @@ func TestAC128_L4_ARequestIsWorthNothingInAnotherBrowser(t *testing.T) {
 	})
 }
 
-func TestConsentIsAskedOnceForClientAndScope(t *testing.T) {
+func TestOIDCCore3124_ConsentIsAskedOnceForClientAndScope(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w")
@@ -454,5 +454,46 @@ func TestAParkedRequestAnswersOnceAndInTime(t *testing.T) {
 	page = b.Get("/authorize/resume?id=nothing")
 	if page.Status != http.StatusBadRequest || page.Header.Get("Page-Message") != provider.RequestUnknown {
 		t.Errorf("never parked: %d %q", page.Status, page.Header.Get("Page-Message"))
+	}
+}
+
+func TestOIDCCore3121_WhatIsOptionalIsTolerated(t *testing.T) {
+	h := providertest.New(t)
+	h.User("alice")
+	w := h.Client("w", providertest.Trusted)
+	b := h.Browser()
+	b.SignIn("alice")
+	for _, pairs := range [][]string{
+		{"display", "popup"}, {"display", "hologram"}, {"login_hint", "nobody@nowhere.test"}, {"ui_locales", "tlh fr-CA vi"}, {"ui_locales", "!!"},
+		{"claims_locales", "se"}, {"acr_values", "9 8"}, {"a_parameter_of_tomorrow", "x"}, {"scope", "email profile openid"}, {"scope", "openid openid"},
+		{"response_mode", "query"}, {"nonce", ""}, {"state", ""}, {"prompt", "create"}, {"max_age", "99999999"},
+	} {
+		t.Run(strings.Join(pairs, "="), func(t *testing.T) {
+			state := "state of w"
+			if pairs[0] == "state" {
+				state = ""
+			}
+			if got := sent(t, h, b.Get(w.Request(pairs...).URL()), state); got != "" {
+				t.Errorf("error is %q", got)
+			}
+		})
+	}
+}
+
+func TestRFC8707S2_AResourceNarrowsTheAudience(t *testing.T) {
+	h := providertest.New(t)
+	h.User("alice")
+	w := h.Client("w", providertest.Trusted, func(m *storage.ClientMetadata) { m.Audience = []string{"https://a.test", "https://b.test"} })
+	b := h.Browser()
+	b.SignIn("alice")
+	aud := func(token string) []any { a, _ := providertest.Claims(token)["aud"].([]any); return a }
+	if got := aud(w.SignInWith(b, "alice").Access); len(got) != 2 {
+		t.Errorf("without resource: %v", got)
+	}
+	q := w.Request()
+	q.Values["resource"] = []string{"https://a.test", "https://b.test"} // the one that may repeat
+	code := b.Authorize(q, "alice").Location().Query().Get("code")
+	if got := aud(w.Token(w.Redemption(code, q.Verifier), "resource", "https://b.test").Tokens().Access); len(got) != 1 || got[0] != "https://b.test" {
+		t.Errorf("narrowed: %v", got)
 	}
 }

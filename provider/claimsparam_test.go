@@ -77,7 +77,7 @@ func TestOIDCCore55_ClaimsThatCannotBeMet(t *testing.T) {
 	}
 }
 
-func TestACRValuesComeBackAsWhatWasReached(t *testing.T) {
+func TestOIDCCore3121_ACRValuesComeBackAsWhatWasReached(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)

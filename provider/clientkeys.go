@@ -73,7 +73,9 @@ func (f *fetchedKeys) find(ctx context.Context, address, kid, algorithm string) 
 		}
 		kept = f.kept(address)
 	}
-	if kept == nil || kept.keys == nil {
+	// Keys past their time are not used while the address is silent: the client
+	// may have withdrawn one of them.
+	if kept == nil || kept.keys == nil || !now.Before(kept.expires) {
 		return nil, errors.New("jwks_uri did not answer a moment ago")
 	}
 	return fitting(kept.keys, kid, algorithm), nil

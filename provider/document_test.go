@@ -42,7 +42,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-func TestDiscoveryAdvertisesWhatWorks(t *testing.T) {
+func TestDiscovery3_RFC8414_ItAdvertisesWhatWorks(t *testing.T) {
 	h := providertest.New(t)
 	a := h.Browser().Get("/.well-known/openid-configuration")
 	var pretty bytes.Buffer
@@ -128,7 +128,7 @@ func jwks(t *testing.T, h *providertest.House) jose.JSONWebKeySet {
 	return set
 }
 
-func TestAC113_IDTokensOfEachAlgorithm(t *testing.T) {
+func TestOIDCCore2_AC113_IDTokensOfEachAlgorithm(t *testing.T) {
 	h := providertest.New(t)
 	user := h.User("alice")
 	set := jwks(t, h)

@@ -212,7 +212,7 @@ func TestAC220_DeepJSONIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func TestL14_AFormPostResponseCarriesTheIssuerAndGoesToOneTarget(t *testing.T) {
+func TestFormPostResponseMode_L14_AFormPostResponseCarriesTheIssuerAndGoesToOneTarget(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)

@@ -57,7 +57,7 @@ func TestRFC7662_IntrospectionTellsClientAndAudience(t *testing.T) {
 	}
 }
 
-func TestAC099_IntrospectionIsForClientsThatAuthenticate(t *testing.T) {
+func TestRFC7662S21_AC099_IntrospectionIsForClientsThatAuthenticate(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	token := h.Client("w", providertest.Trusted).SignIn("alice").Access
@@ -66,7 +66,7 @@ func TestAC099_IntrospectionIsForClientsThatAuthenticate(t *testing.T) {
 	refused(t, h.Client("other").Introspect(""), "invalid_request")
 }
 
-func TestAC100_AC101_ADeadOrForeignTokenIsInactiveAndNothingElse(t *testing.T) {
+func TestRFC7662S22_AC100_AC101_ADeadOrForeignTokenIsInactiveAndNothingElse(t *testing.T) {
 	for format, change := range formats {
 		t.Run(format, func(t *testing.T) {
 			h := providertest.New(t)
@@ -107,7 +107,7 @@ func TestAC100_AC101_ADeadOrForeignTokenIsInactiveAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAC094_RevokingARefreshTokenEndsItsAccessTokensAtOnce(t *testing.T) {
+func TestRFC7009S21_AC094_RevokingARefreshTokenEndsItsAccessTokensAtOnce(t *testing.T) {
 	for format, change := range formats {
 		t.Run(format, func(t *testing.T) {
 			h := providertest.New(t)
@@ -129,7 +129,7 @@ func TestAC094_RevokingARefreshTokenEndsItsAccessTokensAtOnce(t *testing.T) {
 	}
 }
 
-func TestAC095_AC096_WhatRevocationEndsAndWhatNot(t *testing.T) {
+func TestRFC7009S22_AC095_AC096_WhatRevocationEndsAndWhatNot(t *testing.T) {
 	for format, change := range formats {
 		t.Run(format, func(t *testing.T) {
 			h := providertest.New(t)

@@ -18,7 +18,7 @@ func signedIn(b *providertest.Browser, w *providertest.Party) bool {
 	return b.Get(w.Request("prompt", "none").URL()).Location().Query().Get("error") != "login_required"
 }
 
-func TestAC116_NobodyIsSignedOutWithoutAskingUnlessTheHintNamesTheSession(t *testing.T) {
+func TestRPInitiatedLogout2_AC116_NobodyIsSignedOutWithoutAskingUnlessTheHintNamesTheSession(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	h.User("bob")
@@ -102,7 +102,7 @@ func TestTheQuestionEndsTheSessionAndLeadsBack(t *testing.T) {
 	}
 }
 
-func TestAC118_OnlyRegisteredPostLogoutRedirects(t *testing.T) {
+func TestRPInitiatedLogout3_AC118_OnlyRegisteredPostLogoutRedirects(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)

@@ -133,9 +133,10 @@ func (f *form) add(pair string) {
 		f.refuse(name, "is too long")
 	case twice:
 		f.refuse(name, "is repeated")
-	case text == "":
 	case name == "resource":
-		f.resources = append(f.resources, text)
+		if text != "" {
+			f.resources = append(f.resources, text)
+		}
 	default:
 		f.values[name] = text
 	}

@@ -80,7 +80,7 @@ func TestAC086_ARefreshTokenIsItsClientsOwn(t *testing.T) {
 	}
 }
 
-func TestAC087_ScopesNarrowAndNeverWiden(t *testing.T) {
+func TestRFC6749S6_AC087_ScopesNarrowAndNeverWiden(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted, func(m *storage.ClientMetadata) { m.Audience = []string{"https://api.test", "https://b.test"} })
@@ -96,7 +96,7 @@ func TestAC087_ScopesNarrowAndNeverWiden(t *testing.T) {
 	}
 }
 
-func TestARefreshKeepsAuthTimeAndDropsTheNonce(t *testing.T) {
+func TestOIDCCore122_ARefreshKeepsAuthTimeAndDropsTheNonce(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)
@@ -171,7 +171,7 @@ func TestAC090_ARefreshTokenHasAnEndHoweverOftenItIsUsed(t *testing.T) {
 	refused(t, w.Refresh(tokens.Refresh), "invalid_grant")
 }
 
-func TestOfflineAccessOutlivesTheSession(t *testing.T) {
+func TestOIDCCore11_OfflineAccessOutlivesTheSession(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)

@@ -190,7 +190,7 @@ func TestAC064_TheTokenEndpointReadsFormsAlone(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRegisteredMethodAuthenticatesAClient(t *testing.T) {
+func TestOIDCCore9_OnlyTheRegisteredMethodAuthenticatesAClient(t *testing.T) {
 	h := providertest.New(t)
 	basic := h.Client("basic")
 	post := h.Client("post", func(m *storage.ClientMetadata) { m.TokenEndpointAuthMethod = "client_secret_post" })
@@ -343,7 +343,7 @@ func TestAC079_TokenResponsesAreNobodysToKeep(t *testing.T) {
 	}
 }
 
-func TestClientCredentials(t *testing.T) {
+func TestRFC6749S44_ClientCredentials(t *testing.T) {
 	h := providertest.New(t)
 	w := h.Client("w", func(m *storage.ClientMetadata) {
 		m.Scope = "openid api write"

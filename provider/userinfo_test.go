@@ -12,7 +12,7 @@ import (
 	"gatehouse/storage"
 )
 
-func TestScopesDeliverTheStandardClaims(t *testing.T) {
+func TestOIDCCore54_ScopesDeliverTheStandardClaims(t *testing.T) {
 	h := providertest.New(t)
 	u := h.User("alice")
 	w := h.Client("w", providertest.Trusted)
@@ -33,7 +33,7 @@ func TestScopesDeliverTheStandardClaims(t *testing.T) {
 	}
 }
 
-func TestWhereAnAccessTokenMayStand(t *testing.T) {
+func TestRFC6750S2_WhereAnAccessTokenMayStand(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")
 	token := h.Client("w", providertest.Trusted).SignIn("alice").Access

@@ -75,7 +75,7 @@ func (d *door) report(ctx context.Context, r *http.Request, from storage.Origin,
 	}
 	d.log.LogAttrs(ctx, level, "request",
 		slog.String("request_id", from.RequestID), slog.String("method", from.Method), slog.String("path", from.Path),
-		slog.Int("status", w.status), slog.Duration("duration", took.Round(time.Microsecond)),
+		slog.Int("status", w.status), slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.Int64("request_bytes", max(r.ContentLength, 0)), slog.Int64("response_bytes", w.written),
 		slog.String("address", from.IP), slog.String("user_agent", from.UserAgent))
 }

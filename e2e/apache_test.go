@@ -64,7 +64,7 @@ func startApache(t testing.TB, s *server, directives []string, args ...string) *
 	var said record
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v: run scripts/deps", err)
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
@@ -121,7 +121,9 @@ func (a *apache) configuration(dir, port, secret string, directives []string) st
 	line("AddOutputFilter INCLUDES .shtml")
 	line("OIDCProviderMetadataURL %s/.well-known/openid-configuration", a.server.issuer)
 	line("OIDCClientID apache")
-	line("OIDCClientSecret %s", secret)
+	if secret != "" {
+		line("OIDCClientSecret %s", secret)
+	}
 	line("OIDCRedirectURI %s/protected/callback", a.base)
 	line("OIDCCryptoPassphrase %s", rand.Text())
 	line("OIDCScope %q", "openid profile email")

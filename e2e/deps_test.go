@@ -15,7 +15,7 @@ func TestDeps_EachMissingToolHasALineOfItsOwnEvenWithAnEmptyPath(t *testing.T) {
 		t.Fatalf("with nothing on the PATH it ends with %v:\n%s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	for _, tool := range []string{"go", "gcc", "make", "git", "node", "npm", "chromium", "python3"} {
+	for _, tool := range []string{"go", "gcc", "make", "git", "node", "npm", "chromium", "redis-server", "python3"} {
 		said := 0
 		for _, line := range lines {
 			if strings.HasPrefix(line, "missing: "+tool+": ") {

@@ -41,6 +41,7 @@ lint: ## formatting, stale generated code, vet and staticcheck
 .PHONY: test
 test: deps lint ## everything that must hold before a change lands
 	go test -race -timeout 30m ./...
+	go -C scripts/tools/compose test ./...
 
 .PHONY: bench
 bench: ## start-up time, memory, size, and CPU and allocations of each operation

@@ -37,15 +37,22 @@ func newDemoCommand() *cobra.Command {
   a sample API, which verifies the app's access tokens offline.
 
 It prints what to open and whom to sign in as. It takes no settings, neither
-from a file nor from the environment, and leaves nothing behind.`,
-		Example: "  gatehouse demo\n  gatehouse demo --port 9000 --app-port 9001 --api-port 9002",
+from a file nor from the environment, and leaves nothing behind.
+
+With --issuer it runs the app and the API alone, for a provider that is there
+already, where the app is registered with --client-id.`,
+		Example: "  gatehouse demo\n  gatehouse demo --port 9000 --app-port 9001 --api-port 9002\n  gatehouse demo --issuer https://id.example.com --client-id web --client-secret-file web.secret",
 		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().IntVar(&o.ports.provider, "port", 8000, "the `port` of the provider")
 	cmd.Flags().IntVar(&o.ports.app, "app-port", 8001, "the `port` of the sample app")
 	cmd.Flags().IntVar(&o.ports.api, "api-port", 8002, "the `port` of the sample API")
 	cmd.Flags().StringVar(&o.level, "log-level", "warn", "the least important lines of the log: debug, info, warn or error")
+	other := elsewhereFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := other.check(cmd); err != nil {
+			return err
+		}
 		for _, name := range []string{"config", "data-dir"} {
 			if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
 				return misuse("demo takes no settings: leave out --%s, or use serve", name)
@@ -54,6 +61,9 @@ from a file nor from the environment, and leaves nothing behind.`,
 		// Closing the terminal must not leave the database behind.
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
 		defer stop()
+		if other.issuer != "" {
+			return other.run(ctx, cmd, o)
+		}
 		d, err := startDemo(ctx, o, cmd.ErrOrStderr())
 		if err != nil {
 			return err
@@ -145,9 +155,22 @@ func (d *demoRun) take(ports *demoPorts) error {
 	if err != nil {
 		return err
 	}
-	d.samples = []sample{{listener: listeners[1]}, {listener: listeners[2]}}
-	d.appURL, d.apiURL = local(ports.app), local(ports.api)
+	d.sampleOn(listeners[1:], ports)
 	return listeners[0].Close()
+}
+
+// takeSamples takes the ports of the samples alone.
+func (d *demoRun) takeSamples(ports *demoPorts) error {
+	listeners, err := ports.takeSamples()
+	if err == nil {
+		d.sampleOn(listeners, ports)
+	}
+	return err
+}
+
+func (d *demoRun) sampleOn(listeners []net.Listener, ports *demoPorts) {
+	d.samples = []sample{{listener: listeners[0]}, {listener: listeners[1]}}
+	d.appURL, d.apiURL = local(ports.app), local(ports.api)
 }
 
 // serve lets the samples answer, each on its port.

@@ -21,10 +21,15 @@ type demoPort struct {
 }
 
 // take takes all three ports, or says of every one that cannot be had what to do.
-func (p *demoPorts) take() ([]net.Listener, error) {
+func (p *demoPorts) take() ([]net.Listener, error) { return takePorts(p.each()) }
+
+// takeSamples takes those of the app and the API.
+func (p *demoPorts) takeSamples() ([]net.Listener, error) { return takePorts(p.each()[1:]) }
+
+func takePorts(ports []demoPort) ([]net.Listener, error) {
 	var listeners []net.Listener
 	var errs []error
-	for _, one := range p.each() {
+	for _, one := range ports {
 		l, err := takePort(*one.port, one.flag)
 		if err != nil {
 			errs = append(errs, err)

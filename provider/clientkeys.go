@@ -73,9 +73,7 @@ func (f *fetchedKeys) find(ctx context.Context, address, kid, algorithm string) 
 		}
 		kept = f.kept(address)
 	}
-	// Keys past their time are not used while the address is silent: the client
-	// may have withdrawn one of them.
-	if kept == nil || kept.keys == nil || !now.Before(kept.expires) {
+	if kept == nil || kept.keys == nil {
 		return nil, errors.New("jwks_uri did not answer a moment ago")
 	}
 	return fitting(kept.keys, kid, algorithm), nil

@@ -133,10 +133,9 @@ func (f *form) add(pair string) {
 		f.refuse(name, "is too long")
 	case twice:
 		f.refuse(name, "is repeated")
+	case text == "":
 	case name == "resource":
-		if text != "" {
-			f.resources = append(f.resources, text)
-		}
+		f.resources = append(f.resources, text)
 	default:
 		f.values[name] = text
 	}

@@ -38,6 +38,40 @@ var ends = map[string]func(h *providertest.House, u *storage.User, g string) err
 	},
 }
 
+func TestAC269_EnablingAClientAgainBringsNoneOfItsTokensBack(t *testing.T) {
+	for format, change := range formats {
+		t.Run(format, func(t *testing.T) {
+			h := providertest.New(t)
+			w := h.Client("w", forAPI, change)
+			own := func() string { return w.Token(url.Values{"grant_type": {"client_credentials"}}).Tokens().Access }
+			before := own()
+			if !strings.Contains(w.Introspect(before).Body, `"active":true`) {
+				t.Fatal("a new token is dead")
+			}
+			for range 2 {
+				h.Skip(2 * time.Second)
+				if err := ends["client disabled"](h, nil, ""); err != nil {
+					t.Fatal(err)
+				}
+				c, err := h.Store.Clients.Get(t.Context(), "w")
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.DisabledAt = time.Time{}
+				if err := h.Store.Clients.Update(t.Context(), c, h.Now(), nil); err != nil {
+					t.Fatal(err)
+				}
+				h.Skip(2 * time.Second)
+				dead(t, w.Introspect(before))
+				before = own()
+				if !strings.Contains(w.Introspect(before).Body, `"active":true`) {
+					t.Fatal("a new token is dead")
+				}
+			}
+		})
+	}
+}
+
 func TestAC269_WhatIsSwitchedOffIsRefusedInEveryCell(t *testing.T) {
 	for format, change := range formats {
 		for name, end := range ends {

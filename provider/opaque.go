@@ -90,12 +90,12 @@ func (p *Provider) bearer(ctx context.Context, token string) (*bearer, error) {
 }
 
 // liveOwn judges a token that a client has for itself: its client from memory
-// not older than two seconds, and whether it was revoked.
+// not older than two seconds, and whether it was revoked or its client ended since.
 func (p *Provider) liveOwn(ctx context.Context, claims *accessClaims) error {
 	if _, err := p.knownClient(ctx, claims.ClientID); err != nil {
 		return err
 	}
-	revoked, err := p.store.Revocations.Revoked(ctx, claims.ID)
+	revoked, err := p.store.Revocations.Revoked(ctx, claims.ID, claims.ClientID, time.Unix(claims.IssuedAt, 0))
 	if err == nil && revoked {
 		return storage.ErrNotFound
 	}

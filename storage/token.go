@@ -33,8 +33,9 @@ type Revocations interface {
 	// RevokeToken ends one access token, opaque or not, by its id, and remembers
 	// it until expires. Revoking it again is no error.
 	RevokeToken(ctx context.Context, id string, now, expires time.Time, e *Event) error
-	// Revoked reports whether the token with this id was revoked.
-	Revoked(ctx context.Context, id string) (bool, error)
+	// Revoked reports whether the token that this client was issued for itself
+	// was revoked, or the client disabled or deleted since.
+	Revoked(ctx context.Context, id, clientID string, issued time.Time) (bool, error)
 }
 
 // Used remembers ids of what may be presented once.

@@ -122,8 +122,12 @@ func endClient(ctx context.Context, q runner, id string, now time.Time) error {
 	if err := tell(ctx, q, now, itself); err != nil {
 		return err
 	}
-	_, err = revokeWhere(ctx, q, now, `client_id = $2`, id)
-	return err
+	if _, err := revokeWhere(ctx, q, now, `client_id = $2`, id); err != nil {
+		return err
+	}
+	// client_credentials tokens name no grant: enabling the client again must
+	// not bring them back.
+	return enter(ctx, q, "client", id, now, clientTokensLive)
 }
 
 // conflict says why a conditional update found no row: none there, or another version.

@@ -36,11 +36,13 @@ func revokeWhere(ctx context.Context, q runner, now time.Time, condition string,
 }
 
 // enter writes one line of the revocation log; it stays until the last token
-// that it concerns has expired.
+// that it concerns has expired. What ends again, as a client that was enabled
+// in between, ends as of the later time.
 func enter(ctx context.Context, q runner, kind, value string, now time.Time, live time.Duration) error {
 	err := q.exec(ctx, `
 		INSERT INTO revocations (kind, value, revoked_at, expires_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (kind, value) DO NOTHING`, kind, value, ms(now), ms(now.Add(live)))
+		ON CONFLICT (kind, value) DO UPDATE SET revoked_at = excluded.revoked_at, expires_at = excluded.expires_at
+		WHERE revocations.kind = 'client'`, kind, value, ms(now), ms(now.Add(live)))
 	if err != nil {
 		return fmt.Errorf("enter revocation: %w", err)
 	}

@@ -25,24 +25,28 @@ func (s accessTokens) Create(ctx context.Context, t *storage.AccessToken, token 
 	return notFound(err)
 }
 
+const tokenColumns = `access_tokens.id, COALESCE(access_tokens.grant_id, ''), access_tokens.client_id, access_tokens.subject,
+	access_tokens.scopes, access_tokens.audience, access_tokens.issued_at, access_tokens.expires_at`
+
+func scanToken(row scanner) (*storage.AccessToken, error) {
+	t := new(storage.AccessToken)
+	return t, notFound(row.Scan(&t.ID, &t.Grant, &t.ClientID, &t.Subject,
+		decoded{&t.Scopes}, decoded{&t.Audience}, instant{&t.IssuedAt}, instant{&t.ExpiresAt}))
+}
+
 // A token lives while all that it hangs from does, judged in one look.
 const findToken = `
-	SELECT access_tokens.id, COALESCE(access_tokens.grant_id, ''), access_tokens.client_id, access_tokens.subject,
-		access_tokens.scopes, access_tokens.audience, access_tokens.issued_at, access_tokens.expires_at
+	SELECT ` + tokenColumns + `
 	FROM access_tokens
 	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1
 		AND EXISTS (SELECT 1 FROM clients WHERE clients.id = access_tokens.client_id AND clients.disabled_at IS NULL)
 		AND NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'jti' AND revocations.value = access_tokens.id)
-		AND (access_tokens.grant_id IS NULL OR EXISTS (SELECT 1 FROM grants WHERE grants.id = access_tokens.grant_id AND ` + alive + `))`
+		AND (access_tokens.grant_id IS NULL AND NOT EXISTS (SELECT 1 FROM revocations
+				WHERE revocations.kind = 'client' AND revocations.value = access_tokens.client_id AND revocations.revoked_at >= access_tokens.issued_at)
+			OR EXISTS (SELECT 1 FROM grants WHERE grants.id = access_tokens.grant_id AND ` + alive + `))`
 
 func (s accessTokens) Find(ctx context.Context, token storage.Digest, now time.Time) (*storage.AccessToken, error) {
-	t := new(storage.AccessToken)
-	err := s.read.row(ctx, findToken, ms(now), token).Scan(&t.ID, &t.Grant, &t.ClientID, &t.Subject,
-		decoded{&t.Scopes}, decoded{&t.Audience}, instant{&t.IssuedAt}, instant{&t.ExpiresAt})
-	if err != nil {
-		return nil, notFound(err)
-	}
-	return t, nil
+	return scanToken(s.read.row(ctx, findToken, ms(now), token))
 }
 
 type revocations struct{ *DB }
@@ -56,8 +60,11 @@ func (s revocations) RevokeToken(ctx context.Context, id string, now, expires ti
 	})
 }
 
-func (s revocations) Revoked(ctx context.Context, id string) (bool, error) {
-	return exists(ctx, s.read, `SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $1`, id)
+func (s revocations) Revoked(ctx context.Context, id, clientID string, issued time.Time) (bool, error) {
+	return exists(ctx, s.read, `
+		SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $1
+		UNION ALL
+		SELECT 1 FROM revocations WHERE kind = 'client' AND value = $2 AND revoked_at >= $3`, id, clientID, ms(issued))
 }
 
 type used struct{ *DB }

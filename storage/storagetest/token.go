@@ -81,12 +81,12 @@ var tokenStories = []story{
 			h.must(h.Revocations.RevokeToken(h.ctx, "jti", h.now, h.after(time.Minute), nil))
 		}
 		for id, want := range map[string]bool{"jti": true, "other": false, "": false} {
-			got, err := h.Revocations.Revoked(h.ctx, id)
+			got, err := h.Revocations.Revoked(h.ctx, id, "app", h.now)
 			h.must(err)
 			equal(h, "revoked: "+id, got, want)
 		}
 		h.must(h.sweep(h.ctx, h.after(time.Hour)))
-		got, err := h.Revocations.Revoked(h.ctx, "jti")
+		got, err := h.Revocations.Revoked(h.ctx, "jti", "app", h.now)
 		h.must(err)
 		equal(h, "revoked after its token's end", got, false)
 	}},

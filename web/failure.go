@@ -7,12 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"gatehouse/provider"
-	"gatehouse/storage"
 	"gatehouse/templates"
 )
 
@@ -31,13 +28,15 @@ var (
 	insecure    = failure{http.StatusForbidden, "error.insecure", "invalid_request", "use https"}
 	tooLarge    = failure{http.StatusRequestEntityTooLarge, "error.too_large", "invalid_request", "the body is larger than 64 KiB"}
 	crossSite   = failure{http.StatusForbidden, "error.cross_site", "invalid_request", "sent from another site"}
+	cutOff      = failure{http.StatusBadRequest, "error.bad_request", "invalid_request", "the body ends too early"}
+	unavailable = failure{http.StatusServiceUnavailable, provider.Unavailable, "temporarily_unavailable", "try again in a moment"}
 	internal    = failure{http.StatusInternalServerError, "error.internal", "server_error", "something broke on our side"}
 )
 
 // Messages lists the message ids of the errors that this package shows by itself.
 func Messages() []string {
 	all := []string{slowDown}
-	for _, f := range []failure{notFound, wrongMethod, misdirected, insecure, tooLarge, crossSite, internal} {
+	for _, f := range []failure{notFound, wrongMethod, misdirected, insecure, tooLarge, crossSite, cutOff, unavailable, internal} {
 		all = append(all, f.message)
 	}
 	return all
@@ -62,26 +61,6 @@ func (b *Browser) Error(w http.ResponseWriter, r *http.Request, e provider.PageE
 	}
 	b.showError(w, r, e.Status, templates.ErrorView{Message: e.Message, Parameter: e.Parameter, Back: e.ClientURI})
 }
-
-// SlowDown answers that this network may try again after d.Wait and no sooner.
-func (b *Browser) SlowDown(w http.ResponseWriter, r *http.Request, rate storage.Rate, d storage.Decision) {
-	h := w.Header()
-	wait := strconv.FormatInt(seconds(d.RetryAfter), 10)
-	h.Set("Retry-After", wait)
-	// draft-ietf-httpapi-ratelimit-headers: what the limit is, and what is left of it.
-	h.Set("RateLimit-Policy", `"form";q=`+strconv.Itoa(rate.Burst)+`;w=`+strconv.FormatInt(seconds(time.Duration(rate.Burst)*rate.Every), 10))
-	h.Set("RateLimit", `"form";r=`+strconv.Itoa(d.Remaining)+`;t=`+wait)
-	if b.forProgram(r) {
-		writeProblem(w, http.StatusTooManyRequests, map[string]any{
-			"error": "slow_down", "error_description": "too many failed tries from this network", "retry_after": seconds(d.RetryAfter),
-		})
-		return
-	}
-	b.showError(w, r, http.StatusTooManyRequests, templates.ErrorView{Message: slowDown, Wait: d.RetryAfter})
-}
-
-// seconds rounds up, so that who waits so long is not told to wait again.
-func seconds(d time.Duration) int64 { return int64(max(d+time.Second-1, time.Second) / time.Second) }
 
 func (b *Browser) showError(w http.ResponseWriter, r *http.Request, status int, v templates.ErrorView) {
 	v.Reference = visitOf(r).id

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gatehouse/provider"
+	"gatehouse/storage"
 )
 
 // A Part is a set of pages: web/signin, later web/account, web/admin, web/api.
@@ -30,6 +31,8 @@ type Config struct {
 	Provider       *provider.Provider
 	Health         *Health // nil: its addresses are not there
 	TrustedProxies []netip.Prefix
+	Limits         storage.Limits // nil: nothing is counted
+	Rates          Rates
 	Parts          []Part
 	Log            *slog.Logger
 	Now            func() time.Time
@@ -38,7 +41,8 @@ type Config struct {
 // New returns the handler of the public listener. What a request passes, in
 // this order: it gets an id and is logged; its path must be clean; its host
 // must be ours; it must have come as safely as the issuer promises; it is
-// bounded; a form must come from our own pages; only then a handler is found.
+// bounded; a form must come from our own pages; its network must not have sent
+// too many; only then a handler is found.
 func New(c Config) (http.Handler, error) {
 	origin, err := readOrigin(c.Issuer)
 	if err != nil {
@@ -48,7 +52,7 @@ func New(c Config) (http.Handler, error) {
 		c.Now = time.Now
 	}
 	d := &door{
-		origin: origin, browser: c.Browser, proxies: c.TrustedProxies,
+		origin: origin, browser: c.Browser, proxies: c.TrustedProxies, limits: c.Limits, rates: c.Rates,
 		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), now: c.Now,
 	}
 	mux := http.NewServeMux()
@@ -62,7 +66,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Health != nil {
 		c.Health.Routes(mux)
 	}
-	return d.observe(d.cleanPaths(d.ownHost(d.secure(d.bounded(d.sameSite(c.Provider, d.route(mux))))))), nil
+	return d.observe(d.cleanPaths(d.ownHost(d.secure(d.bounded(d.sameSite(c.Provider, d.limited(d.route(mux)))))))), nil
 }
 
 // A door is what every request passes.
@@ -70,6 +74,8 @@ type door struct {
 	origin  origin
 	browser *Browser
 	proxies []netip.Prefix
+	limits  storage.Limits
+	rates   Rates
 	log     *slog.Logger
 	now     func() time.Time
 }

@@ -19,7 +19,7 @@ var floors = map[string]int{
 	"web/signin": 6,
 	"web":        5,
 	"provider":   4, "identity": 4,
-	"keys": 3, "storage/sqlstore": 3,
+	"keys": 3, "storage/sqlstore": 3, "storage/redisstore": 3,
 	"storage":   2,
 	"templates": 1, "migrations": 1, "outbound": 1, "verify": 1,
 }
@@ -111,8 +111,10 @@ func TestOnlyTheBinaryImportsABackend(t *testing.T) {
 	t.Parallel()
 	for _, p := range list(t, "./...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
-		if name != "cmd/gatehouse" && !slices.Contains(forTests, name) && slices.Contains(p.Imports, module+"storage/sqlstore") {
-			t.Errorf("%s imports storage/sqlstore", name)
+		for _, backend := range []string{"storage/sqlstore", "storage/redisstore"} {
+			if name != "cmd/gatehouse" && !slices.Contains(forTests, name) && slices.Contains(p.Imports, module+backend) {
+				t.Errorf("%s imports %s", name, backend)
+			}
 		}
 	}
 }

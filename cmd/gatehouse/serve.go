@@ -22,6 +22,7 @@ import (
 	"gatehouse/outbound"
 	"gatehouse/provider"
 	"gatehouse/storage"
+	"gatehouse/storage/redisstore"
 	"gatehouse/storage/sqlstore"
 	"gatehouse/templates"
 	"gatehouse/web"
@@ -68,6 +69,7 @@ type server struct {
 	cfg       *config.Config
 	log       *logSink
 	db        *sqlstore.DB
+	cache     *redisstore.DB // nil: the database counts
 	store     *storage.Store
 	people    *identity.People
 	registrar *provider.Registrar
@@ -107,6 +109,10 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	s.store = s.db.Store()
+	limits, err := s.openLimits(cfg)
+	if err != nil {
+		return err
+	}
 	master, err := openMaster(ctx, cfg, s.store)
 	if err != nil {
 		return err
@@ -137,11 +143,12 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, ring)...)
+	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring)...)
 	door, err := web.New(web.Config{
 		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
+		Limits: limits, Rates: doorRates(cfg),
 		Parts: []web.Part{signin.New(signin.Config{
-			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: s.db.Limits(), Log: log,
+			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
 		})},
 	})
 	if err != nil {
@@ -165,6 +172,17 @@ func (s *server) start(ctx context.Context) (err error) {
 	s.health.Look(ctx)
 	s.run(context.WithoutCancel(ctx), ring.Run, op.Run, op.Deliver, s.db.Sweep, s.health.Run, giveMemoryBack)
 	return nil
+}
+
+// openLimits returns what counts: Redis where it is configured, which has the
+// database behind it.
+func (s *server) openLimits(cfg *config.Config) (storage.Limits, error) {
+	if cfg.RedisURL.IsZero() {
+		return s.db.Limits(), nil
+	}
+	var err error
+	s.cache, err = redisstore.Open(redisstore.Options{URL: cfg.RedisURL.Reveal(), Behind: s.db.Limits(), Log: s.log.Logger})
+	return s.cache, err
 }
 
 // run lets the listener answer and the loops turn, until stop.
@@ -226,10 +244,14 @@ func (s *server) close() error {
 	if s.listener != nil {
 		s.listener.Close() // Shutdown has closed it already, or nothing serves it
 	}
-	if s.db == nil {
-		return nil
+	var err error
+	if s.cache != nil {
+		err = s.cache.Close()
 	}
-	return s.db.Close()
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	return err
 }
 
 // openMaster returns the master keys; the embedded database has them made at

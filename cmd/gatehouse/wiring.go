@@ -13,8 +13,10 @@ import (
 	"gatehouse/outbound"
 	"gatehouse/provider"
 	"gatehouse/storage"
+	"gatehouse/storage/redisstore"
 	"gatehouse/storage/sqlstore"
 	"gatehouse/web"
+	"gatehouse/web/signin"
 )
 
 // What each part takes of the settings. Commands beside serve make the same parts.
@@ -79,12 +81,21 @@ func setupAddress(cfg *config.Config, secret string) string {
 	return cfg.Issuer + "/setup?token=" + secret
 }
 
+// doorRates are what a network may send, signinRates what it may get wrong.
+func doorRates(cfg *config.Config) web.Rates {
+	return web.Rates{Authorize: web.Per(time.Minute, cfg.RateLimit.Authorize), Device: web.Per(time.Hour, cfg.RateLimit.Device)}
+}
+
+func signinRates(cfg *config.Config) signin.Rates {
+	return signin.Rates{Forms: web.Per(time.Hour, cfg.RateLimit.Anonymous), Codes: web.Per(time.Hour, cfg.RateLimit.DeviceCode)}
+}
+
 // healthEvery is how often the checks look.
 const healthEvery = 10 * time.Second
 
 // healthChecks are what /api/health/ reports. The cache and the upstreams are
 // there from the start, so that who watches them need not change later.
-func healthChecks(db *sqlstore.DB, ring *keys.Ring) []web.Check {
+func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring) []web.Check {
 	notConfigured := func(context.Context) web.CheckResult {
 		return web.CheckResult{Status: web.Healthy, Note: "not configured"}
 	}
@@ -95,10 +106,23 @@ func healthChecks(db *sqlstore.DB, ring *keys.Ring) []web.Check {
 			}
 			return web.CheckResult{Status: web.Healthy}
 		}},
-		{Name: "cache", Run: notConfigured},
+		{Name: "cache", Run: func(ctx context.Context) web.CheckResult {
+			if cache == nil {
+				return notConfigured(ctx)
+			}
+			return checkCache(ctx, cache)
+		}},
 		{Name: "signing_keys", Run: func(context.Context) web.CheckResult { return checkSigning(ring) }},
 		{Name: "upstreams", Run: notConfigured},
 	}
+}
+
+// checkCache never says unhealthy: without Redis everything goes on.
+func checkCache(ctx context.Context, cache *redisstore.DB) web.CheckResult {
+	if err := cache.Ping(ctx); err != nil {
+		return web.CheckResult{Status: web.Degraded, Note: "does not answer", Err: err}
+	}
+	return web.CheckResult{Status: web.Healthy}
 }
 
 // checkSigning signs and verifies with the key of every algorithm. RS256 and

@@ -20,12 +20,9 @@ const (
 	deviceDeniedPath  = provider.DevicePath + "/denied"
 )
 
-// How many codes may be wrong: of one session, and of one network. There are
-// more than 2^34, and each lives ten minutes (RFC 8628 §5.1).
-var (
-	sessionCodes = storage.Rate{Burst: 10, Every: time.Minute}
-	networkCodes = storage.Rate{Burst: 30, Every: time.Minute}
-)
+// sessionCodes is how many codes of one session may be wrong. There are more
+// than 2^34, and each lives ten minutes (RFC 8628 §5.1).
+var sessionCodes = storage.Rate{Burst: 10, Every: time.Minute}
 
 // deviceHere is the address of the question about the device with this code.
 func deviceHere(userCode string) string {
@@ -111,11 +108,11 @@ func (p *Pages) signInForDevice(code string) string {
 // countCode counts a code as wrong before it is looked for, against the session
 // and against the network.
 func (p *Pages) countCode(w http.ResponseWriter, r *http.Request, s *storage.Session) (counted []count, ok bool) {
-	bySession, ok := p.countAs(w, r, "device:session:"+s.ID, sessionCodes)
+	bySession, ok := p.countAs(w, r, "session_code", s.ID, sessionCodes)
 	if !ok {
 		return nil, false
 	}
-	byNetwork, ok := p.countAs(w, r, "device:"+web.Network(web.Address(r)), networkCodes)
+	byNetwork, ok := p.countAs(w, r, "device_code", web.Network(web.Address(r)), p.rates.Codes)
 	if !ok {
 		bySession.refund(r)
 		return nil, false

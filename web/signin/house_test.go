@@ -178,6 +178,7 @@ func (h *house) door(p plans) http.Handler {
 	h.registrar = &provider.Registrar{Store: h.store, Issuer: h.issuer, Active: ring.Active, Now: h.now}
 	pages := signin.New(signin.Config{
 		Issuer: h.issuer, Browser: browser, Provider: h.provider, People: h.people, Limits: h.limits, Log: log,
+		Rates: signin.Rates{Forms: web.Per(time.Hour, 100), Codes: web.Per(time.Hour, 30)},
 	})
 	door, err := web.New(web.Config{
 		Issuer: h.issuer, Browser: browser, Provider: h.provider, TrustedProxies: p.proxies, Parts: []web.Part{pages}, Log: log, Now: h.now,

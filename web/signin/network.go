@@ -3,14 +3,16 @@ package signin
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"gatehouse/storage"
 	"gatehouse/web"
 )
 
-// networkRate is how many forms a network may get wrong: 100 an hour.
-var networkRate = storage.Rate{Burst: 100, Every: 36 * time.Second}
+// Rates are how much a network may get wrong; the zero Rate is no limit.
+type Rates struct {
+	Forms storage.Rate // any form
+	Codes storage.Rate // of devices, which are short: rarer than forms
+}
 
 // A count is one form that was counted as wrong before it was looked at, so
 // that forms in parallel cannot outrun the count. What turns out right is
@@ -24,19 +26,19 @@ type count struct {
 // count counts a form against its network. Where there were too many, the page
 // that says so is shown, and ok is false.
 func (p *Pages) count(w http.ResponseWriter, r *http.Request) (c count, ok bool) {
-	return p.countAs(w, r, "form:"+web.Network(web.Address(r)), networkRate)
+	return p.countAs(w, r, "form", web.Network(web.Address(r)), p.rates.Forms)
 }
 
-// countAs is count for another counter.
-func (p *Pages) countAs(w http.ResponseWriter, r *http.Request, key string, rate storage.Rate) (c count, ok bool) {
-	c = count{pages: p, key: key, rate: rate}
+// countAs counts against somebody else, under the name of another limit.
+func (p *Pages) countAs(w http.ResponseWriter, r *http.Request, name, who string, rate storage.Rate) (c count, ok bool) {
+	c = count{pages: p, key: name + ":" + who, rate: rate}
 	d, err := p.limits.Allow(r.Context(), c.key, c.rate)
 	switch {
 	case err != nil:
 		p.broken(w, r, "count a form", err)
 		return c, false
 	case !d.Allowed:
-		p.browser.SlowDown(w, r, c.rate, d)
+		p.browser.SlowDown(w, r, name, c.rate, d)
 		return c, false
 	}
 	return c, true

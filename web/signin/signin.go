@@ -24,6 +24,7 @@ type Config struct {
 	Provider *provider.Provider
 	People   *identity.People
 	Limits   storage.Limits
+	Rates    Rates
 	Log      *slog.Logger
 }
 
@@ -33,6 +34,7 @@ type Pages struct {
 	provider *provider.Provider
 	people   *identity.People
 	limits   storage.Limits
+	rates    Rates
 	log      *slog.Logger
 	methods  []Method
 }
@@ -40,7 +42,7 @@ type Pages struct {
 // New returns the pages. Its list of methods is the order on the sign-in page.
 func New(c Config) *Pages {
 	p := &Pages{
-		browser: c.Browser, provider: c.Provider, people: c.People, limits: c.Limits,
+		browser: c.Browser, provider: c.Provider, people: c.People, limits: c.Limits, rates: c.Rates,
 		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
 	p.methods = []Method{&password{desk: p}}

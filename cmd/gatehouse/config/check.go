@@ -21,6 +21,7 @@ import (
 func (r *reading) check() {
 	r.checkAddresses()
 	r.checkDatabase()
+	r.checkRedis()
 	r.checkMasterKey()
 	r.checkTLS()
 	r.checkTimes()
@@ -138,6 +139,20 @@ func (r *reading) checkDatabase() {
 	}
 	if c.Database.MinConnections > c.Database.MaxConnections {
 		r.refuse("database.min_connections", "is %d; it must be at most database.max_connections, %d", c.Database.MinConnections, c.Database.MaxConnections)
+	}
+}
+
+// checkRedis looks whether the address of Redis is one.
+func (r *reading) checkRedis() {
+	if r.c.RedisURL.IsZero() {
+		return
+	}
+	u, err := url.Parse(r.c.RedisURL.value)
+	switch {
+	case err == nil && (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "":
+	case err == nil && u.Scheme == "unix" && u.Path != "":
+	default:
+		r.refuse("redis_url", "is not understood; allowed: redis://USER:PASSWORD@HOST:6379/0, rediss://… or unix:///PATH")
 	}
 }
 

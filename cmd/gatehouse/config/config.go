@@ -32,6 +32,10 @@ type Config struct {
 	// same, and so do DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD together.
 	DatabaseURL Secret `setting:"database_url"`
 	Database    Database
+	// Redis, for what nodes count together: redis://USER:PASSWORD@HOST:6379/0,
+	// rediss://… (TLS) or unix:///PATH. REDIS_URL means the same. Default: the
+	// database counts, as it does while Redis does not answer.
+	RedisURL Secret `setting:"redis_url"`
 	// When `serve` applies pending migrations: auto, or manual, by `migrate up`.
 	// Default: auto on SQLite, manual on PostgreSQL.
 	Migrate string `setting:"migrate" oneof:"auto manual"`
@@ -47,16 +51,17 @@ type Config struct {
 	// administrator or `gatehouse user create`.
 	Registration string `setting:"registration" default:"closed" oneof:"closed"`
 	// The scopes that discovery shows beside the standard ones.
-	Scopes   []string `setting:"scopes"`
-	TLS      TLS
-	Password Password
-	Token    Token
-	Session  Session
-	Setup    Setup
-	Keys     Keys
-	Mail     Mail
-	Outbound Outbound
-	Log      Log
+	Scopes    []string `setting:"scopes"`
+	TLS       TLS
+	Password  Password
+	Token     Token
+	Session   Session
+	Setup     Setup
+	Keys      Keys
+	Mail      Mail
+	Outbound  Outbound
+	RateLimit RateLimit
+	Log       Log
 	// The relying parties that are declared here, by their registered metadata names
 	// (RFC 7591, OpenID Connect Registration) and client_id, client_secret or
 	// client_secret_file. They are applied at start and on SIGHUP, and edited nowhere
@@ -189,6 +194,23 @@ type Outbound struct {
 	// A file of certificates (PEM) that are trusted beside the system's when
 	// something is fetched.
 	CAFile string `setting:"outbound.ca_file"`
+}
+
+// RateLimit is how often a network, an IPv4 address or an IPv6 /64, may do what
+// costs us something. Assets, discovery, the JWKS, health and authenticated
+// clients are not counted.
+type RateLimit struct {
+	// How many forms a network may get wrong in an hour; one that turns out right is
+	// not counted. 0 is no limit.
+	Anonymous int `setting:"rate_limit.anonymous.per_hour" default:"100" min:"0" max:"1000000"`
+	// How many authorization requests a network may send in a minute. 0 is no limit.
+	Authorize int `setting:"rate_limit.authorize.per_minute" default:"600" min:"0" max:"1000000"`
+	// How many devices a network may connect in an hour by clients without a secret.
+	// 0 is no limit.
+	Device int `setting:"rate_limit.device.per_hour" default:"100" min:"0" max:"1000000"`
+	// How many wrong device codes a network may type in an hour. 0 is no limit, but
+	// each session keeps its own.
+	DeviceCode int `setting:"rate_limit.device_code.per_hour" default:"30" min:"0" max:"1000000"`
 }
 
 // Log is what is written, and where.

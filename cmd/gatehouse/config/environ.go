@@ -64,17 +64,22 @@ func (r *reading) wellKnown(l layer, env map[string]string) {
 	if p := env["PORT"]; p != "" {
 		r.port = given{p, Origin{"environment", "PORT"}}
 	}
-	database := find("database_url")
-	if u, set := env["DATABASE_URL"]; set {
-		l[database.Name] = given{u, Origin{"environment", "DATABASE_URL"}}
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL"} {
+		r.wellKnownSecret(l, env, find(strings.ToLower(name)), name)
 	}
-	if path, set := env["DATABASE_URL_FILE"]; set {
-		r.secretFile(l, database, Origin{"environment", "DATABASE_URL_FILE"}, path)
+	if _, set := l["database_url"]; !set {
+		r.databaseParts(l, env)
 	}
-	if _, set := l[database.Name]; set {
-		return
+}
+
+// wellKnownSecret honours NAME and NAME_FILE.
+func (r *reading) wellKnownSecret(l layer, env map[string]string, s *Setting, name string) {
+	if u, set := env[name]; set {
+		l[s.Name] = given{u, Origin{"environment", name}}
 	}
-	r.databaseParts(l, env)
+	if path, set := env[name+"_FILE"]; set {
+		r.secretFile(l, s, Origin{"environment", name + "_FILE"}, path)
+	}
 }
 
 // databaseParts makes one address of DB_HOST and its companions. DB_PORT is

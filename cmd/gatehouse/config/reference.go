@@ -78,7 +78,7 @@ A secret may also be in a file of its own, closed to others: append _FILE to its
 name in the environment, or _file in the file.
 
 Well-known names are honoured as they are: PORT; DATABASE_URL, or DB_HOST,
-DB_PORT, DB_NAME, DB_USER and DB_PASSWORD.
+DB_PORT, DB_NAME, DB_USER and DB_PASSWORD; REDIS_URL.
 
 `)
 	for _, s := range Settings() {

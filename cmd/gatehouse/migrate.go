@@ -53,8 +53,8 @@ func newMigrateUpCommand() *cobra.Command {
 
 func newMigrateStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "List the migrations, applied and pending",
-		Long:    "Lists the migrations, applied and pending. It changes nothing.",
+		Use: "status", Short: "List the migrations: applied, pending or foreign",
+		Long:    "Lists the migrations: applied, pending, or foreign, which means applied by another\ngatehouse. It changes nothing.",
 		Example: "  gatehouse migrate status\n  gatehouse migrate status -o json",
 		Args:    cobra.NoArgs,
 	}
@@ -84,7 +84,7 @@ func printMigrations(w io.Writer, all []sqlstore.Migration, asJSON bool) error {
 		state := "applied"
 		switch {
 		case m.Foreign:
-			state = "unknown to this program"
+			state = "foreign: unknown to this program"
 		case m.AppliedAt.IsZero():
 			state = "pending"
 		}

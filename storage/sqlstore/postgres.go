@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -58,10 +57,4 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 	db.closers = []func() error{handle.Close, func() error { conns.Close(); return nil }}
 	db.schema = &schema{db: handle, dialect: goose.DialectPostgres, log: o.Log, name: name}
 	return db, nil
-}
-
-// unreachable says on one line why the database of this name did not let us in.
-// pgx lists each address that it tried on a line of its own.
-func unreachable(name string, err error) error {
-	return fmt.Errorf("%w: %s: %s", ErrUnreachable, name, strings.Join(strings.Fields(err.Error()), " "))
 }

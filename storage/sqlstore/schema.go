@@ -30,7 +30,7 @@ type schema struct {
 func (s *schema) settle(ctx context.Context, o Options) error {
 	have, err := s.version(ctx)
 	if err != nil {
-		return fmt.Errorf("read the schema version of %s: %w", s.name, err)
+		return s.explained(err)
 	}
 	want, err := newest()
 	switch {
@@ -41,7 +41,9 @@ func (s *schema) settle(ctx context.Context, o Options) error {
 	case have > want:
 		return fmt.Errorf("%w: %s is at version %d, this program knows %d; run the newer gatehouse", ErrAhead, s.name, have, want)
 	case have == want:
-		return nil
+		return s.usable(ctx)
+	case have == 0 && !o.Migrate:
+		return fmt.Errorf("%w: %s has no schema yet, version 0 of %d; run: gatehouse migrate up", ErrBehind, s.name, want)
 	case !o.Migrate:
 		return fmt.Errorf("%w: %s is at version %d of %d; run: gatehouse migrate up", ErrBehind, s.name, have, want)
 	}

@@ -53,8 +53,8 @@ func (db *DB) Integrity(ctx context.Context) error {
 	}
 	var found string
 	err := db.write.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found)
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
-		found, err = e.Error(), nil
+	if corrupt(err) {
+		found, err = err.Error(), nil
 	}
 	switch {
 	case err != nil:
@@ -63,6 +63,12 @@ func (db *DB) Integrity(ctx context.Context) error {
 		return fmt.Errorf("%w: %s: %s; restore it from a backup", ErrDamaged, db.path, strings.Join(strings.Fields(found), " "))
 	}
 	return nil
+}
+
+// corrupt reports whether SQLite found no database of its own in the file, or a damaged one.
+func corrupt(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }
 
 // Clock returns what time it is for the database server; for SQLite, which has

@@ -1,0 +1,113 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrHalf: the schema has gaps that no run of migrations leaves.
+	ErrHalf = errors.New("the schema is half applied")
+	// ErrRights: the user of the database may not do what serve does.
+	ErrRights = errors.New("the database user has too few rights")
+)
+
+// A Trouble is why a database cannot be used, in the words that the start-up
+// refusal and doctor share.
+type Trouble struct {
+	Kind     error  // one of the package's sentinels
+	What     string // what is wrong, naming the database
+	Evidence string // what showed it, on one line
+	Cause    string // the usual one
+	Fix      string
+}
+
+func (t *Trouble) Error() string {
+	return fmt.Sprintf("%v: %s: %s; usually %s; %s", t.Kind, t.What, t.Evidence, t.Cause, t.Fix)
+}
+
+func (t *Trouble) Unwrap() error { return t.Kind }
+
+// unreachable says why the database of this name did not let us in.
+// pgx lists each address that it tried on a line of its own.
+func unreachable(name string, err error) error {
+	what, cause, fix := whyUnreachable(err)
+	return &Trouble{
+		Kind: ErrUnreachable, What: name + ": " + what, Evidence: strings.Join(strings.Fields(err.Error()), " "), Cause: cause, Fix: fix,
+	}
+}
+
+// whyUnreachable tells the ways apart in which PostgreSQL stays closed.
+func whyUnreachable(err error) (what, cause, fix string) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return whyRefused(e)
+	}
+	_, unknownHost := errors.AsType[*net.DNSError](err)
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, unknownAuthority := errors.AsType[x509.UnknownAuthorityError](err)
+	switch {
+	case unknownHost:
+		return "the host name is unknown", "a misspelt name, or a name of another network", "correct the host in DATABASE_URL or DB_HOST"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens on the port", "a server that is stopped, or another port", "start PostgreSQL, or correct the port in DATABASE_URL or DB_PORT"
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such socket", "a server that is stopped, or another directory", "start PostgreSQL, or correct the host in DATABASE_URL"
+	case badCertificate || unknownAuthority:
+		return "the server's certificate is not trusted", "a private authority", "name its certificate with sslrootcert=FILE in DATABASE_URL"
+	case strings.Contains(err.Error(), "server refused TLS"):
+		return "the server refuses TLS", "ssl = off in postgresql.conf", "turn it on there, or on a private network set sslmode=disable in DATABASE_URL"
+	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
+		return "it does not answer in time", "a firewall that swallows packets", "let this machine through to the port"
+	}
+	return "the connection fails", "something between this machine and the server", "try the same address with psql"
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// whyRefused reads the SQLSTATE of a refusal (PostgreSQL, appendix A).
+func whyRefused(e *pgconn.PgError) (what, cause, fix string) {
+	switch {
+	case e.Code == "28P01":
+		return "the password is wrong", "a password changed on one side only", "correct it in DATABASE_URL or DB_PASSWORD, or set it with ALTER ROLE … PASSWORD"
+	case e.Code == "28000" && strings.Contains(e.Message, "no encryption"):
+		return "the server demands TLS", "sslmode=disable where pg_hba.conf has hostssl only", "set sslmode=require, or verify-full, in DATABASE_URL"
+	case e.Code == "28000":
+		return "the user is not let in", "a role that does not exist, or no line for it in pg_hba.conf", "make the role, or add the line and reload the server"
+	case e.Code == "3D000":
+		return "the database does not exist", "a misspelt name, or one that nobody made yet", "correct the name, or run: createdb NAME"
+	case e.Code == "42501":
+		return "the user lacks rights", "tables that another role owns", "as their owner, GRANT the rights to this user, or make it the owner"
+	case e.Code == "53300":
+		return "there are too many connections", "more nodes times database.max_connections than the server or the role allows", "lower database.max_connections, or raise max_connections of the server"
+	case e.Code == "57P03":
+		return "the server is starting or stopping", "a restart", "wait until it accepts connections"
+	}
+	return "the server refuses", "what it says itself", "see the log of the server"
+}
+
+// explained says what a failed look at the schema means, where it is known.
+func (s *schema) explained(err error) error {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42501" {
+		what, cause, fix := whyRefused(e)
+		return &Trouble{Kind: ErrRights, What: s.name + ": " + what, Evidence: e.Message, Cause: cause, Fix: fix}
+	}
+	if corrupt(err) {
+		return &Trouble{
+			Kind: ErrDamaged, What: s.name + " is not a sound SQLite database", Evidence: err.Error(),
+			Cause: "another program's file, or a copy made while serve ran", Fix: "correct the path, or restore it from a backup",
+		}
+	}
+	return fmt.Errorf("read the schema version of %s: %w", s.name, err)
+}

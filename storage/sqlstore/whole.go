@@ -1,0 +1,126 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"gatehouse/migrations"
+)
+
+// CheckSchema says what is wrong with the schema and the rights on it: an
+// error of kind ErrBehind, ErrAhead, ErrHalf or ErrRights. It changes nothing.
+func (db *DB) CheckSchema(ctx context.Context) error { return db.schema.settle(ctx, Options{}) }
+
+// CheckClock is ErrClock where the clock of the database's server is not that
+// of this machine, by now.
+func (db *DB) CheckClock(ctx context.Context, now func() time.Time) error {
+	return db.sameClock(ctx, now)
+}
+
+// usable is whole and rights.
+func (s *schema) usable(ctx context.Context) error {
+	if err := s.whole(ctx); err != nil {
+		return err
+	}
+	return s.rights(ctx)
+}
+
+// whole is ErrHalf where a migration was left out below one that was applied,
+// or a table is missing that an applied migration made.
+func (s *schema) whole(ctx context.Context) error {
+	applied, err := s.applied(ctx)
+	if err != nil {
+		return s.explained(err)
+	}
+	known, err := sources()
+	if err != nil {
+		return err
+	}
+	var gaps []string
+	for _, k := range known {
+		if !slices.ContainsFunc(applied, func(a Migration) bool { return a.Version == k.Version }) {
+			gaps = append(gaps, "migration "+k.Name+" is not noted as applied")
+		}
+	}
+	missing, err := s.missingTables(ctx)
+	if err != nil {
+		return s.explained(err)
+	}
+	for _, t := range missing {
+		gaps = append(gaps, "table "+t+" is missing")
+	}
+	if len(gaps) == 0 {
+		return nil
+	}
+	return &Trouble{
+		Kind: ErrHalf, What: s.name, Evidence: strings.Join(gaps, ", "),
+		Cause: "a restore that stopped half way, or tables changed by hand", Fix: "restore the database from a backup, then run: gatehouse migrate up",
+	}
+}
+
+var createTable = regexp.MustCompile(`(?im)^\s*CREATE TABLE (?:IF NOT EXISTS )?(\w+)`)
+
+// missingTables lists the tables of the migrations that are not there.
+func (s *schema) missingTables(ctx context.Context) ([]string, error) {
+	there, err := s.tableNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := sources()
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, m := range known {
+		text, err := migrations.Files.ReadFile(m.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read the migrations: %w", err)
+		}
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		for _, match := range createTable.FindAllStringSubmatch(up, -1) {
+			if !slices.Contains(there, match[1]) {
+				missing = append(missing, match[1])
+			}
+		}
+	}
+	return missing, nil
+}
+
+func (s *schema) tableNames(ctx context.Context) ([]string, error) {
+	if s.dialect != goose.DialectPostgres {
+		return s.tables(ctx)
+	}
+	var all sql.NullString
+	err := s.db.QueryRowContext(ctx, `SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = current_schema()`).Scan(&all)
+	return strings.Fields(all.String), err
+}
+
+// rights is ErrRights where a table may not be read and changed by the user
+// of PostgreSQL, who need not be the one that migrated.
+func (s *schema) rights(ctx context.Context) error {
+	if s.dialect != goose.DialectPostgres {
+		return nil
+	}
+	var denied sql.NullString
+	err := s.db.QueryRowContext(ctx, `SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c
+		WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'goose_db_version'
+		AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))`).Scan(&denied)
+	switch {
+	case err != nil:
+		return s.explained(err)
+	case !denied.Valid:
+		return nil
+	}
+	return &Trouble{
+		Kind: ErrRights, What: s.name, Evidence: "it may not read and change " + denied.String,
+		Cause: "tables that another role owns", Fix: "as their owner, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO the user",
+	}
+}

@@ -25,6 +25,7 @@ type Store struct {
 	Used         Used
 	Keys         Keys
 	Events       Events
+	Traces       Traces
 	Changes      Changes
 	Setup        Setup
 }

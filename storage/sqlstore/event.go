@@ -33,9 +33,11 @@ func (s events) List(ctx context.Context, before time.Time, limit int) ([]*stora
 	if !before.IsZero() {
 		until = before.UnixMilli()
 	}
-	return list(ctx, s.read, func(row scanner) (*storage.Event, error) {
-		e := new(storage.Event)
-		return e, row.Scan(&e.ID, instant{&e.At}, &e.Name, &e.Actor, &e.Subject, &e.ClientID, &e.IP, &e.UserAgent,
-			&e.Method, &e.Path, &e.RequestID, decoded{&e.Details})
-	}, `SELECT `+eventColumns+` FROM events WHERE at < $1 ORDER BY at DESC, id DESC LIMIT $2`, until, limit)
+	return list(ctx, s.read, scanEvent, `SELECT `+eventColumns+` FROM events WHERE at < $1 ORDER BY at DESC, id DESC LIMIT $2`, until, limit)
+}
+
+func scanEvent(row scanner) (*storage.Event, error) {
+	e := new(storage.Event)
+	return e, notFound(row.Scan(&e.ID, instant{&e.At}, &e.Name, &e.Actor, &e.Subject, &e.ClientID, &e.IP, &e.UserAgent,
+		&e.Method, &e.Path, &e.RequestID, decoded{&e.Details}))
 }

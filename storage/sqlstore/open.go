@@ -134,6 +134,7 @@ func (db *DB) Store() *storage.Store {
 		Used:         used{db},
 		Keys:         signingKeys{db},
 		Events:       events{db},
+		Traces:       traces{db},
 		Changes:      changes{db},
 		Setup:        setup{db},
 	}

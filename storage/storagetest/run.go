@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"model", modelStories},
 		{"keys", keyStories},
 		{"events", eventStories},
+		{"traces", traceStories},
 		{"setup", setupStories},
 		{"tokens", tokenStories},
 		{"devices", deviceStories},

@@ -121,6 +121,8 @@ func TestAC258_WhatIsUnsafeIsRefused(t *testing.T) {
 		"a master key that is no base64":    {[]string{"GATEHOUSE_MASTER_KEY=change!me"}, "is not base64"},
 		"an empty master key":               {[]string{"GATEHOUSE_MASTER_KEY="}, "it is empty"},
 		"PostgreSQL without a master key":   {[]string{"DATABASE_URL=postgres://db.example/x"}, "master_key must be set with PostgreSQL"},
+		"no address of a Redis":             {[]string{"REDIS_URL=memcached://cache.example"}, "REDIS_URL is not understood"},
+		"a limit below none":                {[]string{"GATEHOUSE_RATE_LIMIT_AUTHORIZE_PER_MINUTE=-1"}, "a whole number from 0"},
 		"another database":                  {[]string{"DATABASE_URL=mysql://db.example/x"}, "sqlite://PATH or postgres://"},
 		"half of a database address":        {[]string{"DB_HOST=db.example"}, "DB_HOST and DB_NAME go together"},
 		"a cheap hash":                      {[]string{"GATEHOUSE_PASSWORD_HASH_MEMORY=8192"}, "must be at least 35840"},
@@ -468,4 +470,15 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRedisHasAWellKnownName(t *testing.T) {
+	c := mustLoad(t, "REDIS_URL=redis://u:the-password@cache.example:6379/0")
+	if got := c.RedisURL.Reveal(); got != "redis://u:the-password@cache.example:6379/0" {
+		t.Errorf("REDIS_URL is read as %q", got)
+	}
+	c = mustLoad(t, "REDIS_URL=redis://cache.example", "GATEHOUSE_REDIS_URL=unix:///run/redis.sock")
+	if got := c.RedisURL.Reveal(); got != "unix:///run/redis.sock" {
+		t.Errorf("beside ours REDIS_URL wins: %q", got)
+	}
 }

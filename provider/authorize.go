@@ -416,8 +416,11 @@ func (p *Provider) newGrant(s *standing) *storage.Grant {
 }
 
 // lifetimesOf are the settings' lifetimes with the client's own over them.
-func (p *Provider) lifetimesOf(c *storage.Client) Lifetimes {
-	l, m := p.lifetimes, &c.Metadata
+func (p *Provider) lifetimesOf(c *storage.Client) Lifetimes { return p.lifetimes.of(c) }
+
+// of are the lifetimes with those that the client registered in their place.
+func (l Lifetimes) of(c *storage.Client) Lifetimes {
+	m := &c.Metadata
 	for _, own := range []struct {
 		of      *time.Duration
 		seconds int64

@@ -103,7 +103,7 @@ func (p *Provider) verifyAssertion(ctx context.Context, c *storage.Client, jws *
 	}
 	// RFC 8725 §3.11: a token of another kind is no assertion.
 	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); typ != "" && !strings.EqualFold(typ, "JWT") && !strings.EqualFold(typ, "client-authentication+jwt") {
-		return nil, fmt.Errorf("typ is %q", typ)
+		return nil, fmt.Errorf("typ is %.64q", typ)
 	}
 	candidates, err := p.clientKeys(ctx, c, header.KeyID, header.Algorithm)
 	if err != nil {
@@ -117,7 +117,7 @@ func (p *Provider) verifyAssertion(ctx context.Context, c *storage.Client, jws *
 		a := new(assertion)
 		return a, json.Unmarshal(payload, a)
 	}
-	return nil, fmt.Errorf("none of the client's %d keys for kid %q verifies it", len(candidates), header.KeyID)
+	return nil, fmt.Errorf("none of the client's %d keys for kid %.64q verifies it", len(candidates), header.KeyID)
 }
 
 // judgeAssertion checks whose it is, for whom, and when.

@@ -179,6 +179,25 @@ func TestErrorsGoToTheClientOnceItsRedirectStands(t *testing.T) {
 			t.Errorf("error is %q", got)
 		}
 	})
+	t.Run("L9 a parameter that is repeated, once without a value", func(t *testing.T) {
+		for _, query := range []string{"&prompt=&prompt=none", "&prompt=none&prompt="} {
+			if got := sent(t, h, b.Get(w.Request().URL()+query), "state of w"); got != "invalid_request" {
+				t.Errorf("%s: error is %q", query, got)
+			}
+		}
+	})
+	t.Run("L9 HEAD", func(t *testing.T) {
+		for _, path := range []string{w.Request().URL(), "/authorize/resume?id=x", "/logout"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, h.Issuer+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Cookie", "session="+b.Cookie("session"))
+			if a := h.Send(&http.Client{}, r); a.Status != http.StatusMethodNotAllowed || a.Header.Get("Location") != "" {
+				t.Errorf("%s: %d %s", path, a.Status, a.Header.Get("Location"))
+			}
+		}
+	})
 	t.Run("L9 a client_id that is repeated", func(t *testing.T) { stays(t, b.Get(w.Request().URL()+"&client_id=w"), "client_id") })
 	t.Run("L9 a redirect_uri that is repeated", func(t *testing.T) {
 		stays(t, b.Get(w.Request().URL()+"&redirect_uri=https%3A%2F%2Fevil.test"), "redirect_uri")

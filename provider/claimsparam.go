@@ -131,11 +131,19 @@ func (r claimsRequest) encode() string {
 	return string(b)
 }
 
-func claimsOf(g *storage.Grant) (r claimsRequest) {
-	if g.Claims != "" {
-		_ = json.Unmarshal([]byte(g.Claims), &r) // ours, written by encode
+// claimsOf are the claims that a token of these scopes gives of those that
+// were asked for by name: a token that was narrowed gives up the claims of the
+// scopes that it lost.
+func claimsOf(g *storage.Grant, scopes []string) (r claimsRequest) {
+	if g.Claims == "" {
+		return r
 	}
-	return r
+	_ = json.Unmarshal([]byte(g.Claims), &r) // ours, written by encode
+	lost := func(name string) bool {
+		scope := claimScopes[name]
+		return slices.Contains(g.Scopes, scope) && !slices.Contains(scopes, scope)
+	}
+	return claimsRequest{Userinfo: slices.DeleteFunc(r.Userinfo, lost), IDToken: slices.DeleteFunc(r.IDToken, lost)}
 }
 
 // pick returns the claims with these names that the user has.

@@ -30,6 +30,23 @@ func TestOIDCCore55_ClaimsAreDeliveredWhereTheyWereAskedFor(t *testing.T) {
 	}
 }
 
+func TestOIDCCore55_ANarrowedTokenGivesUpTheClaimsOfTheScopesThatItLost(t *testing.T) {
+	h := providertest.New(t)
+	h.User("alice")
+	w := h.Client("w", providertest.Trusted)
+	tokens := w.SignIn("alice", "scope", "openid email", "claims", `{"userinfo":{"email":null,"name":null},"id_token":{"email":null}}`)
+	narrow := w.Refresh(tokens.Refresh, "scope", "openid").Tokens()
+	if info := h.Userinfo(narrow.Access).JSON(); info["email"] != nil || info["name"] == nil {
+		t.Errorf("userinfo is %v", info)
+	}
+	if id := providertest.Claims(narrow.ID); id["email"] != nil {
+		t.Errorf("the ID token is %v", id)
+	}
+	if info := h.Userinfo(w.Refresh(narrow.Refresh).Tokens().Access).JSON(); info["email"] == nil {
+		t.Errorf("with all its scopes again: %v", info)
+	}
+}
+
 func TestOIDCCore55_ClaimsNeedRegistrationAndConsentLikeTheirScope(t *testing.T) {
 	h := providertest.New(t)
 	h.User("alice")

@@ -73,7 +73,8 @@ func (f *fetchedKeys) find(ctx context.Context, address, kid, algorithm string) 
 		}
 		kept = f.kept(address)
 	}
-	if kept == nil || kept.keys == nil {
+	if kept == nil || kept.keys == nil || !f.now().Before(kept.expires) {
+		// Keys whose time is over may have been taken back.
 		return nil, errors.New("jwks_uri did not answer a moment ago")
 	}
 	return fitting(kept.keys, kid, algorithm), nil

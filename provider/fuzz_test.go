@@ -119,7 +119,7 @@ func FuzzClaims(f *testing.F) {
 				t.Errorf("%q asks for %s", raw, name)
 			}
 		}
-		kept := claimsOf(&storage.Grant{Claims: q.Claims.encode()})
+		kept := claimsOf(&storage.Grant{Claims: q.Claims.encode()}, nil)
 		if !slices.Equal(kept.Userinfo, q.Claims.Userinfo) || !slices.Equal(kept.IDToken, q.Claims.IDToken) {
 			t.Errorf("%q is kept as %v", raw, kept)
 		}

@@ -28,6 +28,7 @@ var longParameters = []string{"id_token_hint", "request", "client_assertion", "a
 // value is absent (RFC 6749 §3.1).
 type form struct {
 	values map[string]string
+	names  map[string]bool // all that were there, with a value or without
 	// resources: the one parameter that may repeat (RFC 8707 §2).
 	resources []string
 	// faults are kept beside the values, since whether one may be told to a
@@ -76,7 +77,7 @@ func (f *form) firstFault() *fault {
 // its body and nowhere else, since a secret in a URL ends up in logs (RFC 6749
 // §3.2), those of any other from the query.
 func readForm(r *http.Request) *form {
-	f := &form{values: make(map[string]string)}
+	f := &form{values: make(map[string]string), names: make(map[string]bool)}
 	if r.Method != http.MethodPost {
 		f.read(r.URL.RawQuery)
 		return f
@@ -123,7 +124,8 @@ func (f *form) add(pair string) {
 		return
 	}
 	text, err := url.QueryUnescape(value)
-	_, twice := f.values[name]
+	twice := f.names[name] && name != "resource"
+	f.names[name] = true
 	switch {
 	case err != nil:
 		f.refuse(name, "is not form-encoded")

@@ -133,6 +133,10 @@ func (p *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+p.path+discoveryPath, p.serveDiscovery)
 	mux.HandleFunc("GET "+metadataPath+p.path, p.serveDiscovery)
 	mux.HandleFunc("GET "+p.path+JWKSPath, p.serveJWKS)
+	for _, path := range []string{AuthorizePath, ResumePath, LogoutPath} {
+		// To Go's router HEAD is GET; these do more than show something.
+		mux.HandleFunc("HEAD "+p.path+path, p.refuseHead)
+	}
 	mux.HandleFunc("GET "+p.path+AuthorizePath, p.serveAuthorize)
 	mux.HandleFunc("POST "+p.path+AuthorizePath, p.serveAuthorize)
 	mux.HandleFunc("GET "+p.path+ResumePath, p.serveResume)
@@ -147,6 +151,11 @@ func (p *Provider) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("OPTIONS "+p.path+RevokePath, p.preflight("POST"))
 	mux.HandleFunc("GET "+p.path+LogoutPath, p.serveLogout)
 	mux.HandleFunc("POST "+p.path+LogoutPath, p.serveLogout)
+}
+
+func (p *Provider) refuseHead(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", "GET, POST")
+	p.pages.Error(w, r, PageError{Status: http.StatusMethodNotAllowed, Message: WrongMethod})
 }
 
 // Endpoints lists the paths that other origins may call; everything else that

@@ -106,7 +106,7 @@ func (p *Provider) issue(ctx context.Context, t *tokenRequest, g *storage.Grant,
 	if err != nil {
 		return nil, p.internal(ctx, "hash an access token", err)
 	}
-	if names := claimsOf(g).IDToken; len(names) > 0 {
+	if names := claimsOf(g, scopes).IDToken; len(names) > 0 {
 		user, err := p.store.Users.Get(ctx, g.UserID)
 		if err != nil {
 			return nil, p.lost(ctx, "read a user", err)

@@ -51,7 +51,7 @@ func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	claims := userClaims(b.user, scopes)
-	maps.Copy(claims, pick(b.user, claimsOf(b.grant).Userinfo))
+	maps.Copy(claims, pick(b.user, claimsOf(b.grant, scopes).Userinfo))
 	writeJSON(w, http.StatusOK, claims)
 }
 

@@ -8,12 +8,14 @@ import (
 
 // What is over is kept a while, so that a page can say what became of it.
 const (
-	sweepEvery  = time.Minute
-	sweepBatch  = 500
-	keepFlows   = 24 * time.Hour
-	keepBrowser = 400 * 24 * time.Hour
-	keepGuesses = 180 * 24 * time.Hour
-	keepReceipt = 30 * 24 * time.Hour
+	sweepEvery = time.Minute
+	sweepBatch = 500
+	keepFlows  = 24 * time.Hour
+	// Strangers can make parked requests by the thousand.
+	keepRequests = 2 * time.Hour
+	keepBrowser  = 400 * 24 * time.Hour
+	keepGuesses  = 180 * 24 * time.Hour
+	keepReceipt  = 30 * 24 * time.Hour
 )
 
 // sweeps says what leaves which table: rows whose column is older than keep.
@@ -21,8 +23,8 @@ var sweeps = []struct {
 	table, key, column string
 	keep               time.Duration
 }{
-	{"auth_requests", "id", "expires_at", keepFlows},
-	{"logout_requests", "id", "expires_at", keepFlows},
+	{"auth_requests", "id", "expires_at", keepRequests},
+	{"logout_requests", "id", "expires_at", keepRequests},
 	{"sessions", "id", "expires_at", keepFlows},
 	{"device_codes", "code", "expires_at", keepFlows},
 	{"grants", "id", "ends_at", 0},

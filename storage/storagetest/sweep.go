@@ -25,18 +25,18 @@ var sweepStories = []story{
 		h.must(err)
 		equal(h, "failures", h.try("k", policy, 0).Failures, 2)
 	}},
-	{"a request that is over is known for a day, and then gone", func(h *house) {
+	{"a request that is over is known for two hours, and then gone", func(h *house) {
 		h.parked("late", browser("b"))
 		h.parked("spent", browser("b"))
 		h.must(h.Flows.Take(h.ctx, "spent", h.now))
-		h.sweepAt(23 * time.Hour)
-		_, err := h.resume("late", browser("b"), 23*time.Hour)
+		h.sweepAt(2 * time.Hour)
+		_, err := h.resume("late", browser("b"), 2*time.Hour)
 		h.refused(storage.ErrExpired, err)
-		_, err = h.resume("spent", browser("b"), 23*time.Hour)
+		_, err = h.resume("spent", browser("b"), 2*time.Hour)
 		h.refused(storage.ErrReused, err)
-		h.sweepAt(2 * day)
+		h.sweepAt(3 * time.Hour)
 		for _, id := range []string{"late", "spent"} {
-			_, err = h.resume(id, browser("b"), 2*day)
+			_, err = h.resume(id, browser("b"), 3*time.Hour)
 			h.refused(storage.ErrNotFound, err)
 		}
 	}},

@@ -13,9 +13,13 @@ import (
 )
 
 // clientsOfTheirOwn make requests without outbound: a relying service's library,
-// the demonstration's relying party, the health check of a container, what
-// stands in for the outside in tests.
-var clientsOfTheirOwn = []string{"outbound", "verify", "cmd/gatehouse/demo", "cmd/gatehouse/healthcheck.go", "cmd/gatehouse/demo.go", "provider/providertest"}
+// the demonstration's relying party, the health check of a container, the
+// doctor, who looks at the issuer as a calling service sees it, and what stands
+// in for the outside in tests.
+var clientsOfTheirOwn = []string{
+	"outbound", "verify", "cmd/gatehouse/demo", "cmd/gatehouse/demo.go", "cmd/gatehouse/demo_samples.go",
+	"cmd/gatehouse/healthcheck.go", "cmd/gatehouse/doctor_url.go", "provider/providertest",
+}
 
 // requesting are the names of net/http that send a request, or make what does.
 var requesting = []string{"DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "Client", "Transport"}

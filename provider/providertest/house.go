@@ -190,3 +190,8 @@ func (h *House) Events() []*storage.Event {
 	}
 	return events
 }
+
+// Inspector says why a token of this house is, or is not, acceptable.
+func (h *House) Inspector() *provider.Inspector {
+	return &provider.Inspector{Issuer: h.Issuer, Store: h.Store, Keys: h.Keys, Master: master(), Now: h.Now}
+}

@@ -146,7 +146,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring)...)
 	door, err := web.New(web.Config{
 		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
-		Limits: limits, Rates: doorRates(cfg),
+		Limits: s.doorLimits(limits), Rates: doorRates(cfg),
 		Parts: []web.Part{signin.New(signin.Config{
 			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
 		})},
@@ -183,6 +183,15 @@ func (s *server) openLimits(cfg *config.Config) (storage.Limits, error) {
 	var err error
 	s.cache, err = redisstore.Open(redisstore.Options{URL: cfg.RedisURL.Reveal(), Behind: s.db.Limits(), Log: s.log.Logger})
 	return s.cache, err
+}
+
+// doorLimits returns what the door counts in: an embedded database is this
+// process's own, so that the count of authorization requests may be too.
+func (s *server) doorLimits(shared storage.Limits) storage.Limits {
+	if _, embedded := s.cfg.SQLite(); embedded && s.cfg.RedisURL.IsZero() {
+		return web.NewCounters(time.Now)
+	}
+	return shared
 }
 
 // run lets the listener answer and the loops turn, until stop.

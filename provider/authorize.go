@@ -382,7 +382,7 @@ func (p *Provider) strand(w http.ResponseWriter, r *http.Request, s *standing, e
 // grant stores what was authorized, and sends the code that delivers it.
 func (p *Provider) grant(w http.ResponseWriter, r *http.Request, s *standing) {
 	g := p.newGrant(s)
-	code := newCode()
+	code := newSecret("ghc_")
 	err := p.store.Grants.Create(r.Context(), g, storage.NewDigest(storage.CodeSecret, code), s.flow.ID, nil)
 	switch {
 	case errors.Is(err, storage.ErrReused), errors.Is(err, storage.ErrExpired):
@@ -400,7 +400,7 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request, s *standing) {
 }
 
 func (p *Provider) newGrant(s *standing) *storage.Grant {
-	now, q, l := p.now(), s.request, p.lifetimesOf(s.client)
+	now, q, l := p.now(), s.request, p.lifetimes.of(s.client)
 	g := &storage.Grant{
 		ID: newID(), UserID: s.session.UserID, ClientID: s.client.ID, SessionID: s.session.ID, Epoch: s.session.Epoch,
 		Scopes: q.Scopes, Resources: q.Resources, Nonce: q.Nonce,
@@ -414,9 +414,6 @@ func (p *Provider) newGrant(s *standing) *storage.Grant {
 	}
 	return g
 }
-
-// lifetimesOf are the settings' lifetimes with the client's own over them.
-func (p *Provider) lifetimesOf(c *storage.Client) Lifetimes { return p.lifetimes.of(c) }
 
 // of are the lifetimes with those that the client registered in their place.
 func (l Lifetimes) of(c *storage.Client) Lifetimes {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,10 +144,5 @@ func (p *Provider) knownClient(ctx context.Context, id string) (*storage.Client,
 
 // allowsGrant reports whether the client registered this grant type.
 func allowsGrant(c *storage.Client, grantType string) bool {
-	for _, t := range c.Metadata.GrantTypes {
-		if t == grantType {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.Metadata.GrantTypes, grantType)
 }

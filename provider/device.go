@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/url"
@@ -21,9 +20,6 @@ const (
 	deviceLifetime = 10 * time.Minute // how long a device waits for its person
 	deviceInterval = 5 * time.Second  // between two polls, to begin with
 )
-
-// newDeviceCode is ghd_ and 256 random bits.
-func newDeviceCode() string { return "ghd_" + rand.Text() + rand.Text() }
 
 // A deviceResponse is RFC 8628 §3.2's.
 type deviceResponse struct {
@@ -48,7 +44,7 @@ func (p *Provider) serveDevice(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, err)
 		return
 	}
-	code := newDeviceCode()
+	code := newSecret("ghd_")
 	if err := p.createDevice(r.Context(), d, storage.NewDigest(storage.DeviceSecret, code)); err != nil {
 		p.writeError(w, r, p.lost(r.Context(), "store a device", err))
 		return
@@ -139,7 +135,7 @@ func (p *Provider) Device(r *http.Request, userCode string) (*PendingDevice, err
 	}
 	return &PendingDevice{
 		Step: Consent, UserCode: d.UserCode, Client: client, Scopes: d.Scopes,
-		NewScopes: slices.DeleteFunc(slices.Clone(d.Scopes), func(scope string) bool { return slices.Contains(allowed.Scopes, scope) }),
+		NewScopes: beyond(allowed.Scopes, d.Scopes),
 		CreatedAt: d.CreatedAt, Age: now.Sub(d.CreatedAt), IP: d.IP, UserAgent: d.UserAgent, Session: session, User: user,
 	}, nil
 }

@@ -6,4 +6,4 @@ import "context"
 func (p *Provider) DeliverDue(ctx context.Context) (int, error) { return p.deliverDue(ctx) }
 
 // WithChecksum is random text with the checksum of an opaque token.
-func WithChecksum(random string) string { return random + checksum(random) }
+func WithChecksum(random string) string { return random + checksum(opaquePrefix+random) }

@@ -73,8 +73,14 @@ func (q *request) tooOld(authTime, now time.Time) bool {
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }
 
+// covers reports whether all that is asked for is allowed.
 func covers(allowed, asked []string) bool {
 	return !slices.ContainsFunc(asked, func(s string) bool { return !slices.Contains(allowed, s) })
+}
+
+// beyond is what is asked for and not allowed.
+func beyond(allowed, asked []string) []string {
+	return slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return slices.Contains(allowed, s) })
 }
 
 // A standing is all that next decides from, for one parked request.
@@ -174,7 +180,7 @@ func (p *Provider) Pending(r *http.Request, requestID string) (*Pending, error) 
 	return &Pending{
 		ID: requestID, Step: step, Client: s.client,
 		Scopes:    s.request.wanted(),
-		NewScopes: slices.DeleteFunc(s.request.wanted(), func(scope string) bool { return slices.Contains(s.consent.Scopes, scope) }),
+		NewScopes: beyond(s.consent.Scopes, s.request.wanted()),
 		LoginHint: s.request.LoginHint, UILocales: s.request.UILocales,
 		Session: s.session, User: s.invited(), Redirect: origin(s.request.RedirectURI),
 	}, nil
@@ -224,10 +230,8 @@ func (p *Provider) Approve(r *http.Request, requestID string) error {
 		return err
 	}
 	now := p.now()
-	e := storage.NewEvent(r.Context(), now, "consent.granted", s.user.ID)
-	e.Actor, e.ClientID = s.user.ID, s.client.ID
 	allowed := storage.Consent{UserID: s.user.ID, ClientID: s.client.ID, Scopes: s.request.wanted(), GrantedAt: now}
-	return p.store.Consents.Allow(r.Context(), allowed, requestID, e)
+	return p.store.Consents.Allow(r.Context(), allowed, requestID, s.answered(r, now, "consent.granted"))
 }
 
 // Deny notes the user's no, as Approve notes the yes.
@@ -237,9 +241,14 @@ func (p *Provider) Deny(r *http.Request, requestID string) error {
 		return err
 	}
 	now := p.now()
-	e := storage.NewEvent(r.Context(), now, "consent.denied", s.user.ID)
+	return p.store.Flows.Deny(r.Context(), requestID, s.user.ID, now, s.answered(r, now, "consent.denied"))
+}
+
+// answered is the event of this person's answer to this client.
+func (s *standing) answered(r *http.Request, now time.Time, name string) *storage.Event {
+	e := storage.NewEvent(r.Context(), now, name, s.user.ID)
 	e.Actor, e.ClientID = s.user.ID, s.client.ID
-	return p.store.Flows.Deny(r.Context(), requestID, s.user.ID, now, e)
+	return e
 }
 
 // asking returns the standing of a request of this browser that asks for

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
@@ -23,19 +22,20 @@ const (
 )
 
 func newOpaque() string {
-	random := rand.Text() + rand.Text()
-	return opaquePrefix + random + checksum(random)
+	token := newSecret(opaquePrefix)
+	return token + checksum(token)
 }
 
-func checksum(random string) string {
-	sum := sha256.Sum256([]byte(opaquePrefix + random))
+// checksum is of a token without it, prefix included.
+func checksum(token string) string {
+	sum := sha256.Sum256([]byte(token))
 	return base32.StdEncoding.EncodeToString(sum[:5])
 }
 
 // isOpaque reports whether we may have made this token.
 func isOpaque(token string) bool {
-	rest, ours := strings.CutPrefix(token, opaquePrefix)
-	return ours && len(rest) == opaqueRandom+opaqueChecksum && checksum(rest[:opaqueRandom]) == rest[opaqueRandom:]
+	const end = len(opaquePrefix) + opaqueRandom
+	return strings.HasPrefix(token, opaquePrefix) && len(token) == end+opaqueChecksum && checksum(token[:end]) == token[end:]
 }
 
 // accessToken makes the token of these claims in the format of the client.

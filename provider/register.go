@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,13 +62,13 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 		return nil, err
 	}
 	if id == "" {
-		id = rand.Text()
+		id = newID()
 	}
 	now := g.now()
 	c := &storage.Client{ID: id, Metadata: m, Origins: originsOf(m), Declared: declared, CreatedAt: now, UpdatedAt: now}
 	if hasSecret(m) {
 		if secret == "" {
-			secret = newSecret()
+			secret = newSecret("ghs_")
 		}
 		c.Secrets = []storage.StoredSecret{{Digest: storage.NewDigest(storage.ClientSecret, secret), CreatedAt: now}}
 	}
@@ -88,9 +87,6 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 func hasSecret(m storage.ClientMetadata) bool {
 	return m.TokenEndpointAuthMethod == secretBasic || m.TokenEndpointAuthMethod == secretPost
 }
-
-// newSecret is ghs_ and 256 random bits.
-func newSecret() string { return "ghs_" + rand.Text() + rand.Text() }
 
 func (g *Registrar) event(ctx context.Context, name, id string) *storage.Event {
 	e := storage.NewEvent(ctx, g.now(), name, id)
@@ -178,7 +174,7 @@ func (g *Registrar) RotateSecret(ctx context.Context, c *storage.Client, overlap
 		return "", &MetadataError{Code: invalidMetadata, Field: "token_endpoint_auth_method", Value: c.Metadata.TokenEndpointAuthMethod, Description: "has no secret to rotate"}
 	}
 	now := g.now()
-	secret = newSecret()
+	secret = newSecret("ghs_")
 	changed := *c
 	changed.Secrets = []storage.StoredSecret{{Digest: storage.NewDigest(storage.ClientSecret, secret), CreatedAt: now}}
 	if len(c.Secrets) > 0 && overlap > 0 {

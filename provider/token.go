@@ -39,7 +39,7 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	if f == nil {
 		return
 	}
-	response, err := p.grantToken(r.Context(), &tokenRequest{form: f, client: client, lifetimes: p.lifetimesOf(client), now: p.now()})
+	response, err := p.grantToken(r.Context(), &tokenRequest{form: f, client: client, lifetimes: p.lifetimes.of(client), now: p.now()})
 	if err != nil {
 		p.writeError(w, r, err)
 		return
@@ -143,3 +143,7 @@ func narrowed(t *tokenRequest, granted []string) ([]string, error) {
 
 // newID is 128 random bits.
 func newID() string { return rand.Text() }
+
+// newSecret is 256 random bits behind a prefix that names their kind, so that
+// a leaked one is recognised.
+func newSecret(prefix string) string { return prefix + rand.Text() + rand.Text() }

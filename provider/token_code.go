@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"strings"
 
@@ -10,9 +9,6 @@ import (
 
 	"gatehouse/storage"
 )
-
-// newCode is ghc_ and 256 random bits.
-func newCode() string { return "ghc_" + rand.Text() + rand.Text() }
 
 // redeemCode is the authorization_code grant (RFC 6749 §4.1.3). Redeeming
 // spends the code, judges it and begins the refresh token in one statement; a

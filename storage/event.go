@@ -35,6 +35,7 @@ type Events interface {
 type Origin struct {
 	Actor     string
 	IP        string
+	Network   string // as counters take IP: many addresses may be one person's
 	UserAgent string
 	Method    string
 	Path      string

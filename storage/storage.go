@@ -26,6 +26,7 @@ type Store struct {
 	Keys         Keys
 	Events       Events
 	Traces       Traces
+	Failures     Failures
 	Changes      Changes
 	Setup        Setup
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -10,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"gatehouse/provider"
 	"gatehouse/storage"
 )
 
@@ -23,7 +23,7 @@ func (d *door) observe(next http.Handler) http.Handler {
 			UserAgent: clean(r.UserAgent(), 512), Method: clean(r.Method, 16), Path: clean(r.URL.Path, 512), RequestID: v.id,
 		}
 		if v.address.IsValid() {
-			from.IP = v.address.String()
+			from.IP, from.Network = v.address.String(), Network(v.address)
 		}
 		ctx := storage.WithOrigin(context.WithValue(r.Context(), visitKey{}, v), from)
 		r = r.WithContext(ctx)
@@ -43,8 +43,16 @@ func (d *door) observe(next http.Handler) http.Handler {
 	})
 }
 
-// newRequestID is short enough to be read to somebody over the telephone.
-func newRequestID() string { return rand.Text()[:12] }
+const requestIDLetters = 12
+
+// newRequestID stands in the log, in events and on error pages, where a person
+// reads it to an administrator over the telephone: XXXX-XXXX-XXXX.
+func newRequestID() string { return provider.ShowCode(provider.DrawCode(requestIDLetters)) }
+
+// ReadRequestID is a request id as somebody typed it, empty where that is none.
+func ReadRequestID(typed string) string {
+	return provider.ShowCode(provider.ReadCode(typed, requestIDLetters))
+}
 
 // clean is what a stranger sent, made fit for logs and databases: valid, cut,
 // and without control characters.

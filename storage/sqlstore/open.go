@@ -65,6 +65,7 @@ type DB struct {
 	schema      *schema
 	path        string // of the SQLite file
 	log         *slog.Logger
+	noted       budget // of failures
 	closers     []func() error
 }
 
@@ -135,6 +136,7 @@ func (db *DB) Store() *storage.Store {
 		Keys:         signingKeys{db},
 		Events:       events{db},
 		Traces:       traces{db},
+		Failures:     failures{db},
 		Changes:      changes{db},
 		Setup:        setup{db},
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"gatehouse/storage"
 )
 
 // What is over is kept a while, so that a page can say what became of it.
@@ -35,6 +37,7 @@ var sweeps = []struct {
 	{"browsers", "browser", "seen_at", keepBrowser},
 	{"guesses", "key", "failed_at", keepGuesses},
 	{"deliveries", "id", "finished_at", keepReceipt},
+	{"failures", "code", "at", storage.FailuresKept},
 }
 
 // stays says which rows of a table do not leave yet, although their time is
@@ -79,6 +82,11 @@ func (db *DB) SweepOnce(ctx context.Context, now time.Time) error {
 		SELECT key FROM limits WHERE tat < ` + db.dialect.now + ` LIMIT $1) RETURNING 1`
 	if err := db.sweep(ctx, query); err != nil {
 		return fmt.Errorf("sweep limits: %w", err)
+	}
+	query = `DELETE FROM failures WHERE code IN (
+		SELECT code FROM failures ORDER BY at DESC, code DESC LIMIT $2 OFFSET $1) RETURNING 1`
+	if err := db.sweep(ctx, query, maxFailures); err != nil {
+		return fmt.Errorf("sweep failures: %w", err)
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"keys", keyStories},
 		{"events", eventStories},
 		{"traces", traceStories},
+		{"failures", failureStories},
 		{"setup", setupStories},
 		{"tokens", tokenStories},
 		{"devices", deviceStories},

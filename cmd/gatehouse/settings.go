@@ -98,10 +98,24 @@ func showSettings(w io.Writer, cfg *config.Config, asJSON bool) error {
 			fmt.Fprintf(table, "client %s\t\tfile %s\n", c.ID, c.Where)
 		}
 	}
+	type upstream struct {
+		ID          string `json:"id"`
+		Issuer      string `json:"issuer"`
+		ClientID    string `json:"client_id"`
+		RedirectURI string `json:"redirect_uri"`
+		Origin      string `json:"origin"`
+	}
+	upstreams := []upstream{}
+	for _, u := range cfg.Upstreams {
+		upstreams = append(upstreams, upstream{u.ID, u.Issuer, u.ClientID, u.RedirectURI, u.Where})
+		if !asJSON {
+			fmt.Fprintf(table, "upstream %s\t%s, back to %s\t%s\n", u.ID, u.Issuer, u.RedirectURI, u.Where)
+		}
+	}
 	if !asJSON {
 		return table.Flush()
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"settings": all, "clients": clients})
+	return e.Encode(map[string]any{"settings": all, "clients": clients, "upstreams": upstreams})
 }

@@ -27,6 +27,8 @@ func (r *reading) check() {
 	r.checkTimes()
 	r.checkMail()
 	r.checkHash()
+	r.checkDomains("email_domains", r.c.EmailDomains)
+	r.checkUpstreams()
 	r.warn()
 }
 

@@ -47,9 +47,14 @@ type Config struct {
 	// The networks, as CIDRs, whose X-Forwarded-For, X-Forwarded-Proto and Forwarded
 	// headers are believed. Name your proxies only.
 	TrustedProxies []netip.Prefix `setting:"trusted_proxies"`
-	// Who may make an account. In this version: closed, which means an
-	// administrator or `gatehouse user create`.
-	Registration string `setting:"registration" default:"closed" oneof:"closed"`
+	// Who may make an account. closed: an administrator, or `gatehouse user create`.
+	// open: besides, whoever signs in for the first time at one of the upstreams.
+	// invite: who was invited, which in this version nobody can be.
+	Registration string `setting:"registration" default:"closed" oneof:"open invite closed"`
+	// The domains whose e-mail addresses may make an account, and sign in at an
+	// upstream. Only an address that the upstream has verified, and is trusted for,
+	// counts. Default: any, and none is needed.
+	EmailDomains []string `setting:"email_domains"`
 	// The scopes that discovery shows beside the standard ones.
 	Scopes    []string `setting:"scopes"`
 	TLS       TLS
@@ -67,6 +72,11 @@ type Config struct {
 	// client_secret_file. They are applied at start and on SIGHUP, and edited nowhere
 	// else; one that leaves the file is disabled. A secret has at least 32 characters.
 	Clients []Client `setting:"clients" file:"only"`
+	// The OpenID Connect providers that people may sign in at. They are applied at
+	// start and on SIGHUP. The id google is Google, of which everything but client_id
+	// and client_secret is known; GOOGLE_OAUTH_CLIENT_ID, GOOGLE_OAUTH_CLIENT_SECRET
+	// and GOOGLE_OAUTH_REDIRECT_URI mean the same, and alone are enough.
+	Upstreams []Upstream `setting:"upstreams" file:"only"`
 
 	// Warnings are what is allowed and probably not meant.
 	Warnings []string
@@ -230,5 +240,41 @@ type Client struct {
 	Secret   Secret
 	Metadata storage.ClientMetadata
 	// Where it stands in the file.
+	Where string
+}
+
+// An Upstream is an OpenID Connect provider that people may sign in at. key is
+// the name of a field in the file.
+type Upstream struct {
+	// Its name in addresses, in events and in accounts, for good: small letters,
+	// digits and hyphens. Accounts are found by it, the issuer and the subject.
+	ID string `key:"id"`
+	// Its issuer, as its own discovery document has it, byte for byte.
+	Issuer string `key:"issuer"`
+	// What people read on its button. Default: the issuer's host.
+	Name string `key:"name"`
+	// The id that it gave us.
+	ClientID string `key:"client_id"`
+	// The secret that it gave us; client_secret_file names a file that holds it.
+	ClientSecret Secret `key:"client_secret"`
+	// How we show the secret at its token endpoint: client_secret_basic,
+	// client_secret_post, or none where it gave us no secret. Default: client_secret_basic.
+	AuthMethod string `key:"token_endpoint_auth_method"`
+	// Where it sends people back to, any path of our own origin; it must be
+	// registered there, byte for byte. Default: ISSUER/login/upstream/ID/callback.
+	RedirectURI string `key:"redirect_uri"`
+	// What is asked for. Default: openid, email, profile.
+	Scopes []string `key:"scopes"`
+	// The prompt that is sent where the application asks for none: login, consent or
+	// select_account.
+	Prompt string `key:"prompt"`
+	// Of Google: the Workspace domain (hd) that people must belong to; * is any.
+	HostedDomain string `key:"hosted_domain"`
+	// The domains that addresses must be of to sign in here, as email_domains.
+	EmailDomains []string `key:"email_domains"`
+	// Whether an address is believed that it calls verified. Without that, accounts
+	// that come from it have none. Default: true for Google, else false.
+	TrustEmail bool `key:"trust_email_verified"`
+	// Where it stands in the file, or the name in the environment.
 	Where string
 }

@@ -136,7 +136,8 @@ func TestAC258_WhatIsUnsafeIsRefused(t *testing.T) {
 		"a port that is none":               {[]string{"PORT=http"}, `PORT is "http"; allowed: host:port`},
 		"a port beyond the last":            {[]string{"GATEHOUSE_LISTEN=:70000"}, "allowed: host:port"},
 		"a boolean that is none":            {[]string{"GATEHOUSE_PASSWORD_UPPER=yes"}, "allowed: true, false"},
-		"open registration":                 {[]string{"GATEHOUSE_REGISTRATION=open"}, "allowed: closed"},
+		"registration of another kind":      {[]string{"GATEHOUSE_REGISTRATION=anybody"}, "allowed: open, invite, closed"},
+		"a domain that is an address":       {[]string{"GATEHOUSE_EMAIL_DOMAINS=example.com,@example.org"}, `has "@example.org"; allowed: domains such as example.com`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.env...)

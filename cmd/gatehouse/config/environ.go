@@ -34,6 +34,7 @@ func (r *reading) environment(environ []string) layer {
 	}
 	l := make(layer)
 	r.wellKnown(l, env)
+	r.google(env)
 	byName := make(map[string]*Setting)
 	for _, s := range Settings() {
 		byName[s.Env()] = s

@@ -44,8 +44,14 @@ func (r *reading) file(s Sources) layer {
 		return nil
 	}
 	f := &fileReading{reading: r, path: path, lines: lineNumbers(&lines)}
-	r.c.clientsFrom(f, k.Get("clients"))
+	f.entries("clients", k.Get("clients"), "client metadata", func(name string, fields map[string]any) {
+		r.c.Clients = append(r.c.Clients, f.client(name, fields))
+	})
+	f.entries("upstreams", k.Get("upstreams"), "what is known of an upstream", func(name string, fields map[string]any) {
+		r.upstreams = append(r.upstreams, f.upstream(name, fields))
+	})
 	k.Delete("clients")
+	k.Delete("upstreams")
 	l := f.layer(k.All())
 	if f.secrets && CheckPrivate(path) != nil {
 		r.exposed = path
@@ -156,24 +162,24 @@ func lineNumbers(document *yaml.Node) map[string]int {
 	return lines
 }
 
-// clientsFrom takes the declared clients from the file.
-func (c *Config) clientsFrom(f *fileReading, value any) {
+// entries reads a list that only the file has, one mapping after the other.
+func (f *fileReading) entries(list string, value any, of string, read func(name string, fields map[string]any)) {
 	if value == nil {
 		return
 	}
-	list, ok := value.([]any)
+	all, ok := value.([]any)
 	if !ok {
-		f.problem("%s must be a list", f.where("clients"))
+		f.problem("%s must be a list", f.where(list))
 		return
 	}
-	for i, entry := range list {
-		name := fmt.Sprintf("clients[%d]", i)
+	for i, entry := range all {
+		name := fmt.Sprintf("%s[%d]", list, i)
 		fields, ok := entry.(map[string]any)
 		if !ok {
-			f.problem("%s must be a mapping of client metadata", f.where(name))
+			f.problem("%s must be a mapping of %s", f.where(name), of)
 			continue
 		}
-		c.Clients = append(c.Clients, f.client(name, fields))
+		read(name, fields)
 	}
 }
 

@@ -48,10 +48,12 @@ func Load(s Sources) (*Config, error) {
 
 // A reading is one Load under way.
 type reading struct {
-	c        *Config
-	port     given  // PORT
-	exposed  string // the file, where it has secrets and others may read it
-	problems []error
+	c       *Config
+	port    given  // PORT
+	exposed string // the file, where it has secrets and others may read it
+	// upstreams are those of the file, and Google where the environment names it.
+	upstreams []*declaredUpstream
+	problems  []error
 }
 
 // A layer is what one source says, by the names of the settings.

@@ -78,13 +78,18 @@ A secret may also be in a file of its own, closed to others: append _FILE to its
 name in the environment, or _file in the file.
 
 Well-known names are honoured as they are: PORT; DATABASE_URL, or DB_HOST,
-DB_PORT, DB_NAME, DB_USER and DB_PASSWORD; REDIS_URL.
+DB_PORT, DB_NAME, DB_USER and DB_PASSWORD; REDIS_URL; GOOGLE_OAUTH_CLIENT_ID,
+GOOGLE_OAUTH_CLIENT_SECRET and GOOGLE_OAUTH_REDIRECT_URI.
 
 `)
 	for _, s := range Settings() {
 		s.describe(&b)
 	}
 	fmt.Fprintf(&b, "## clients\n\n%s\n\n- only in the file\n", comments()["Config.Clients"])
+	fmt.Fprintf(&b, "\n## upstreams\n\n%s\n\n- only in the file\n\n", comments()["Config.Upstreams"])
+	for _, f := range upstreamFields() {
+		fmt.Fprintf(&b, "`%s`: %s\n\n", f.key, comments()["Upstream."+f.name])
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -73,7 +73,7 @@ func find(name string) *Setting {
 // fileNames are the names that may stand in the file: all settings, the file a
 // secret is read from, and the lists that only the file has.
 func fileNames() []string {
-	names := []string{"clients"}
+	names := []string{"clients", "upstreams"}
 	for _, s := range Settings() {
 		names = append(names, s.Name)
 		if s.Secret {

@@ -70,16 +70,25 @@ func NewHealth(interval time.Duration, now func() time.Time, log *slog.Logger, c
 
 // Run runs the checks each interval until ctx ends.
 func (h *Health) Run(ctx context.Context) error {
-	tick := time.NewTicker(h.interval)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(h.pause()):
 			h.Look(ctx)
 		}
 	}
+}
+
+// Who is not ready gets no requests: it looks again soon, so as to be back
+// when what it lacked is.
+const impatience = 20 // times as often
+
+func (h *Health) pause() time.Duration {
+	if status, _ := h.results(); status == Unhealthy {
+		return h.interval / impatience
+	}
+	return h.interval
 }
 
 // Look runs every check once, side by side, each for at most half an interval.

@@ -37,31 +37,62 @@ kill -QUIT $! ; wait $! ; cd / ; rm -rf "$2"`
 // startPostgres starts a throw-away server that listens on a socket in its own
 // directory and nowhere else, and returns the URL of its first database.
 func startPostgres() (string, error) {
-	bin, err := postgresBinaries()
+	place, err := initPostgres()
 	if err != nil {
 		return "", err
+	}
+	server, err := keep(place)
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(place.dir))
+	}
+	if err := place.answers(time.Minute); err != nil {
+		return "", errors.Join(err, keepPostgres.Close(), server.Wait())
+	}
+	return place.url("postgres"), nil
+}
+
+// A postgresPlace is a directory with an initialised database in data.
+type postgresPlace struct {
+	bin, dir string
+	as       *syscall.SysProcAttr // who runs the server
+}
+
+// initPostgres makes a place for a server.
+func initPostgres() (*postgresPlace, error) {
+	bin, err := postgresBinaries()
+	if err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp(serverPlace(), "gatehouse-postgres-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	as, err := serverUser(dir)
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres",
 		"--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions")
 	initdb.Dir, initdb.SysProcAttr = dir, as
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(dir))
 	}
-	server, err := keep(bin, dir, as)
-	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
-	}
-	address := (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}).String()
-	return address, answers(address, server, filepath.Join(dir, "log"))
+	return &postgresPlace{bin, dir, as}, nil
 }
+
+// url is that of one of the server's databases.
+func (p *postgresPlace) url(database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: url.Values{"host": {p.dir}}.Encode()}
+	return u.String()
+}
+
+// openLog opens the file that the server writes to: go test waits for whoever
+// has its own output.
+func (p *postgresPlace) openLog() (*os.File, error) {
+	return os.OpenFile(p.logPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+func (p *postgresPlace) logPath() string { return filepath.Join(p.dir, "log") }
 
 // serverPlace is memory where there is enough of it: a database is 300 files,
 // and making them took 360 ms on a disk and 25 ms in memory here. Elsewhere it
@@ -76,20 +107,19 @@ func serverPlace() string {
 }
 
 // keep starts the keeper with its server.
-func keep(bin, dir string, as *syscall.SysProcAttr) (*exec.Cmd, error) {
+func keep(p *postgresPlace) (*exec.Cmd, error) {
 	in, hand, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	// go test waits for whoever has its output: the server has a file.
-	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := p.openLog()
 	if err != nil {
 		return nil, errors.Join(err, hand.Close())
 	}
 	defer log.Close()
-	c := exec.Command("/bin/sh", "-c", keeper, "keeper", bin, dir)
-	c.Dir, c.Stdin, c.Stdout, c.Stderr, c.SysProcAttr = dir, in, log, log, as
+	c := exec.Command("/bin/sh", "-c", keeper, "keeper", p.bin, p.dir)
+	c.Dir, c.Stdin, c.Stdout, c.Stderr, c.SysProcAttr = p.dir, in, log, log, p.as
 	if err := c.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), hand.Close())
 	}
@@ -98,19 +128,19 @@ func keep(bin, dir string, as *syscall.SysProcAttr) (*exec.Cmd, error) {
 }
 
 // answers waits until the server does.
-func answers(address string, server *exec.Cmd, log string) error {
-	db, err := sql.Open("pgx", address)
+func (p *postgresPlace) answers(within time.Duration) error {
+	db, err := sql.Open("pgx", p.url("postgres"))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
 		if err = db.Ping(); err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log)
-			return errors.Join(fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said), keepPostgres.Close(), server.Wait())
+			said, _ := os.ReadFile(p.logPath())
+			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, said)
 		}
 	}
 }

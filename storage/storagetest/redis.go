@@ -1,11 +1,13 @@
 package storagetest
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,9 +22,11 @@ read -r _
 kill -KILL $! ; wait $! ; cd / ; rm -rf "$2"`
 
 // A RedisServer is a throw-away Redis that keeps nothing and listens on a
-// socket of its own. It can be stopped and started again at the same place.
+// socket of its own. It can be stopped and started again at the same place,
+// empty or with what a dump held.
 type RedisServer struct {
-	URL string
+	URL    string
+	Socket string
 
 	t      testing.TB
 	binary string
@@ -43,7 +47,8 @@ func Redis(t testing.TB) *RedisServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &RedisServer{URL: "unix://" + filepath.Join(dir, "socket"), t: t, binary: binary, dir: dir}
+	socket := filepath.Join(dir, "socket")
+	s := &RedisServer{URL: "unix://" + socket, Socket: socket, t: t, binary: binary, dir: dir}
 	t.Cleanup(s.Stop)
 	s.Start()
 	return s
@@ -52,8 +57,19 @@ func Redis(t testing.TB) *RedisServer {
 // Start starts the server, empty, and waits until it listens.
 func (s *RedisServer) Start() {
 	s.t.Helper()
+	s.StartFrom(nil)
+}
+
+// StartFrom starts the server with what it held when Dump returned this.
+func (s *RedisServer) StartFrom(dump []byte) {
+	s.t.Helper()
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		s.t.Fatal(err)
+	}
+	if dump != nil {
+		if err := os.WriteFile(s.dump(), dump, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	in, hand, err := os.Pipe()
 	if err != nil {
@@ -69,7 +85,7 @@ func (s *RedisServer) Start() {
 		s.t.Fatalf("start Redis: %v", err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		c, err := net.Dial("unix", filepath.Join(s.dir, "socket"))
+		c, err := net.Dial("unix", s.Socket)
 		if err == nil {
 			c.Close()
 			return
@@ -89,4 +105,34 @@ func (s *RedisServer) Stop() {
 	s.hand.Close()
 	s.keeper.Wait() // the shell ends as rm does
 	s.keeper = nil
+}
+
+// Dump returns all that the server holds, as it keeps it on a disk.
+func (s *RedisServer) Dump() []byte {
+	s.t.Helper()
+	s.Say("SAVE")
+	content, err := os.ReadFile(s.dump())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return content
+}
+
+func (s *RedisServer) dump() string { return filepath.Join(s.dir, "dump.rdb") }
+
+// Say gives the server a command that it answers with OK.
+func (s *RedisServer) Say(command string) {
+	s.t.Helper()
+	c, err := net.Dial("unix", s.Socket)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(command + "\r\n")); err != nil {
+		s.t.Fatal(err)
+	}
+	answer, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != "+OK" {
+		s.t.Fatalf("Redis answers %s with %q (%v)", command, answer, err)
+	}
 }

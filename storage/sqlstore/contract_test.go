@@ -11,6 +11,7 @@ import (
 
 // TestMain leaves no files behind: a property that fails prints its seed.
 func TestMain(m *testing.M) {
+	migrateInstead()
 	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)

@@ -44,12 +44,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 		db.closers = append(db.closers, lock.release)
 	}
 
-	// busy_timeout comes first: the pragmas after it may have to wait themselves.
-	// FULL, because a revocation that was answered must survive a power cut.
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
-	}}
-	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String()
+	dsn := sqliteDSN(path)
 	write, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
@@ -70,6 +65,16 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	}
 	db.schema = &schema{db: write, dialect: goose.DialectSQLite3, log: o.Log, name: path, locked: o.Exclusive, lock: lock}
 	return db, nil
+}
+
+// sqliteDSN is how the file at path is opened.
+func sqliteDSN(path string) string {
+	// busy_timeout comes first: the pragmas after it may have to wait themselves.
+	// FULL, because a revocation that was answered must survive a power cut.
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)",
+	}}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}).String()
 }
 
 // connect makes the first connection. Whoever turns a new file to WAL holds it

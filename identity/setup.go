@@ -13,6 +13,16 @@ import (
 // NewSetupLink makes the secret of a one-time set-up link and says when it
 // expires; earlier links stop working. ErrSetUp where an administrator exists.
 func (p *People) NewSetupLink(ctx context.Context) (secret string, expires time.Time, err error) {
+	return p.setupLink(ctx, p.Store.Setup.Issue)
+}
+
+// AddSetupLink is NewSetupLink for a node that starts: what another node has
+// printed goes on working.
+func (p *People) AddSetupLink(ctx context.Context) (secret string, expires time.Time, err error) {
+	return p.setupLink(ctx, p.Store.Setup.Add)
+}
+
+func (p *People) setupLink(ctx context.Context, store func(ctx context.Context, link storage.Digest, now, expires time.Time) error) (secret string, expires time.Time, err error) {
 	is, err := p.Store.Users.AdminExists(ctx)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("look for an administrator: %w", err)
@@ -22,7 +32,7 @@ func (p *People) NewSetupLink(ctx context.Context) (secret string, expires time.
 	}
 	secret, now := "gho_"+rand.Text()+rand.Text(), p.Now()
 	expires = now.Add(p.SetupTTL)
-	if err := p.Store.Setup.Issue(ctx, storage.NewDigest(storage.SetupSecret, secret), now, expires); err != nil {
+	if err := store(ctx, storage.NewDigest(storage.SetupSecret, secret), now, expires); err != nil {
 		return "", time.Time{}, fmt.Errorf("store the set-up link: %w", err)
 	}
 	return secret, expires, nil

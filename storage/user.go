@@ -157,6 +157,8 @@ type Guesses interface {
 type Setup interface {
 	// Issue stores a link; links issued before stop working.
 	Issue(ctx context.Context, link Digest, now, expires time.Time) error
+	// Add stores a link beside those that work already: each node has its own.
+	Add(ctx context.Context, link Digest, now, expires time.Time) error
 	// Check returns nil while the link can be spent, else ErrNotFound.
 	Check(ctx context.Context, link Digest, now time.Time) error
 }

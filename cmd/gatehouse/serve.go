@@ -313,7 +313,7 @@ func (s *server) declareClients(ctx context.Context, cfg *config.Config) error {
 
 // makeSetupLink makes the address for the first administrator, where there is none yet.
 func (s *server) makeSetupLink(ctx context.Context) error {
-	secret, expires, err := s.people.NewSetupLink(ctx)
+	secret, expires, err := s.people.AddSetupLink(ctx)
 	if errors.Is(err, identity.ErrSetUp) {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 func newSetupLinkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "setup-link", Short: "Print a fresh one-time address for the first administrator",
-		Long:    "Prints a fresh one-time address where the first administrator is made. The one\nbefore stops working.",
+		Long:    "Prints a fresh one-time address where the first administrator is made. Those\nprinted before stop working.",
 		Example: "  gatehouse setup-link",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -84,8 +84,16 @@ func (s setup) Issue(ctx context.Context, link storage.Digest, now, expires time
 		if err := q.exec(ctx, `UPDATE setup_links SET spent_at = $1 WHERE spent_at IS NULL`, ms(now)); err != nil {
 			return err
 		}
-		return q.exec(ctx, `INSERT INTO setup_links (digest, created_at, expires_at) VALUES ($1, $2, $3)`, link, ms(now), ms(expires))
+		return addSetupLink(ctx, q, link, now, expires)
 	})
+}
+
+func (s setup) Add(ctx context.Context, link storage.Digest, now, expires time.Time) error {
+	return addSetupLink(ctx, s.write, link, now, expires)
+}
+
+func addSetupLink(ctx context.Context, q runner, link storage.Digest, now, expires time.Time) error {
+	return q.exec(ctx, `INSERT INTO setup_links (digest, created_at, expires_at) VALUES ($1, $2, $3)`, link, ms(now), ms(expires))
 }
 
 func (s setup) Check(ctx context.Context, link storage.Digest, now time.Time) error {

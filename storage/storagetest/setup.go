@@ -50,6 +50,21 @@ var setupStories = []story{
 		h.must(err)
 		equal(h, "accounts", n, 0)
 	}},
+	{"links of several nodes work until one of them is used", func(h *house) {
+		printed := h.issue("first node's")
+		beside := h.secret(storage.SetupSecret, "second node's")
+		h.must(h.Setup.Add(h.ctx, beside, h.now, h.after(time.Hour)))
+		h.must(h.Setup.Check(h.ctx, printed, h.now))
+		h.must(h.Setup.Check(h.ctx, beside, h.now))
+		h.must(h.Users.CreateFirst(h.ctx, printed, h.first("root"), h.now, nil))
+		h.refused(storage.ErrExists, h.Users.CreateFirst(h.ctx, beside, h.first("second"), h.now, nil))
+	}},
+	{"issuing a link ends those that were added", func(h *house) {
+		beside := h.secret(storage.SetupSecret, "node's")
+		h.must(h.Setup.Add(h.ctx, beside, h.now, h.after(time.Hour)))
+		h.issue("fresh")
+		h.refused(storage.ErrNotFound, h.Setup.Check(h.ctx, beside, h.now))
+	}},
 	{"no link makes a second administrator, and a name that is taken spends none", func(h *house) {
 		h.account("alice")
 		link := h.issue("link")

@@ -46,7 +46,7 @@ func (c *cable) settings() []string {
 	address := url.URL{Scheme: "postgres", User: c.user, Host: "127.0.0.1:" + c.port, Path: c.database, RawQuery: "sslmode=disable"}
 	return []string{
 		"DATABASE_URL=" + address.String(), "GATEHOUSE_MIGRATE=auto",
-		"GATEHOUSE_MASTER_KEY=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+		"GATEHOUSE_MASTER_KEY=" + masterKey,
 	}
 }
 

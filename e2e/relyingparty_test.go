@@ -15,8 +15,8 @@ import (
 
 func TestRelyingParty_GoOIDCSignsInRefreshesReadsUserinfoAndSignsOut(t *testing.T) {
 	t.Parallel()
-	t.Run("on SQLite", func(t *testing.T) { signsInRefreshesAndSignsOut(t, serve(t)) })
-	t.Run("on PostgreSQL", func(t *testing.T) {
+	t.Run("where this run is", func(t *testing.T) { signsInRefreshesAndSignsOut(t, serve(t)) })
+	t.Run("on PostgreSQL over TCP", func(t *testing.T) {
 		signsInRefreshesAndSignsOut(t, serve(t, startCable(t, storagetest.PostgresURL(t)).settings()...))
 	})
 }

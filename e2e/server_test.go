@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -18,41 +17,52 @@ import (
 	"time"
 )
 
-// A server is one `gatehouse serve`, and the directory it lives in.
+// A server is gatehouse as its users meet it, at its issuer: one node on a
+// database of its own, or several nodes on one database behind a balancer.
 type server struct {
-	t      testing.TB
-	issuer string
-	data   string   // its data directory
-	env    []string // everything it is told
-	stdout record
-	stderr record
-	cmd    *exec.Cmd
-	exited chan error
+	t        testing.TB
+	issuer   string
+	nodes    []*node
+	data     string   // the data directory of the first node, and of commands
+	env      []string // everything that commands are told
+	database string   // the URL of a cluster's database; the embedded one is a file
+	stdout   records  // what all nodes wrote
+	stderr   records
 
 	mu      sync.Mutex
 	secrets map[string]string // what must stand in no output, and what it is
 }
 
-// prepare makes a server that does not run yet. settings are environment
-// variables, NAME=value; they win over those that every test sets.
+// prepare makes a server that does not run yet, of as many nodes as this run
+// is for. settings are environment variables, NAME=value; they win over those
+// that every test sets.
 func prepare(t testing.TB, settings ...string) *server {
 	t.Helper()
-	gatehouse(t) // building it is no part of starting it
-	port := freePort(t)
-	s := &server{
-		t:       t,
-		issuer:  "http://localhost:" + port,
-		data:    filepath.Join(t.TempDir(), "data"),
-		secrets: map[string]string{},
+	if nodes := nodesWanted(t); nodes > 1 {
+		return prepareCluster(t, nodes, settings...)
 	}
-	s.env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(),
-		"GATEHOUSE_ISSUER=" + s.issuer,
-		"GATEHOUSE_LISTEN=127.0.0.1:" + port,
-		"GATEHOUSE_DATA_DIR=" + s.data,
-		// All that the tests send comes from one network.
-		"GATEHOUSE_RATE_LIMIT_AUTHORIZE_PER_MINUTE=0",
-	}, settings...)
+	port := freePort(t)
+	return assemble(t, "http://localhost:"+port, []*node{newNode(t, port)}, settings)
+}
+
+// assemble makes a server of nodes, and tells each what it needs to know.
+func assemble(t testing.TB, issuer string, nodes []*node, settings []string) *server {
+	t.Helper()
+	gatehouse(t) // building it is no part of starting it
+	s := &server{t: t, issuer: issuer, nodes: nodes, data: nodes[0].data, secrets: map[string]string{}}
+	for _, n := range nodes {
+		n.host = s.host()
+		n.env = append([]string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.TempDir(),
+			"GATEHOUSE_ISSUER=" + s.issuer,
+			"GATEHOUSE_LISTEN=" + n.address,
+			"GATEHOUSE_DATA_DIR=" + n.data,
+			// All that the tests send comes from one network.
+			"GATEHOUSE_RATE_LIMIT_AUTHORIZE_PER_MINUTE=0",
+		}, settings...)
+		s.stdout, s.stderr = append(s.stdout, n.stdout), append(s.stderr, n.stderr)
+	}
+	s.env = nodes[0].env
 	t.Cleanup(s.end)
 	return s
 }
@@ -80,86 +90,50 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// start runs the server until it is ready, and says how long that took.
+// start runs the server until all of it is ready, and says how long that took.
 func (s *server) start() time.Duration {
 	s.t.Helper()
 	begun := time.Now()
 	s.launch()
-	for {
-		if ready(s.issuer + "/readyz") {
-			return time.Since(begun)
-		}
-		select {
-		case err := <-s.exited:
-			s.t.Fatalf("gatehouse ended before it was ready: %v\n%s", err, s.stderr.String())
-		case <-time.After(2 * time.Millisecond):
-		}
-		if time.Since(begun) > 30*time.Second {
-			s.cmd.Process.Signal(syscall.SIGQUIT) // says where every goroutine is
-			<-s.exited
-			s.cmd = nil
-			s.t.Fatalf("gatehouse is not ready after 30 s\n%s", s.stderr.String())
-		}
+	for _, n := range s.nodes {
+		n.awaitReady(begun)
 	}
+	took := time.Since(begun)
+	if len(s.nodes) > 1 {
+		s.awaitAgreement(begun)
+	}
+	return took
 }
 
-// launch starts the process and waits for nothing.
+// launch starts every node and waits for nothing.
 func (s *server) launch() {
 	s.t.Helper()
-	s.cmd = exec.Command(gatehouse(s.t), "serve")
-	s.cmd.Env, s.cmd.Dir = s.env, filepath.Dir(s.data)
-	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+	for _, n := range s.nodes {
+		n.launch()
 	}
-	exited := make(chan error, 1)
-	cmd := s.cmd
-	go func() { exited <- cmd.Wait() }()
-	s.exited = exited
 }
 
-// impatient gives up on a server that takes connections and says nothing.
-var impatient = http.Client{Timeout: 5 * time.Second}
-
-// ready reports whether an address answers 200.
-func ready(address string) bool {
-	resp, err := impatient.Get(address)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
-// kill ends the process as a power cut would.
+// kill ends every node as a power cut would.
 func (s *server) kill() {
 	s.t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
-		s.t.Fatal(err)
+	for _, n := range s.nodes {
+		n.kill()
 	}
-	<-s.exited
-	s.cmd = nil
 }
 
-// stop ends the process as an operator does, and expects it to agree.
+// stop ends every node as an operator does, and expects them to agree.
 func (s *server) stop() {
 	s.t.Helper()
-	if s.cmd == nil {
-		return
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		s.t.Error(err)
-	}
-	select {
-	case err := <-s.exited:
-		if err != nil {
-			s.t.Errorf("gatehouse stopped badly: %v\n%s", err, s.stderr.String())
+	for _, n := range s.nodes {
+		if n.cmd != nil {
+			n.signal(syscall.SIGTERM)
 		}
-	case <-time.After(35 * time.Second):
-		s.kill()
-		s.t.Error("gatehouse did not stop within 35 s of SIGTERM")
 	}
-	s.cmd = nil
+	for _, n := range s.nodes {
+		if n.cmd != nil {
+			n.awaitEnd()
+		}
+	}
 }
 
 // end is what every test ends with: the server stops, and what it wrote is read.
@@ -167,7 +141,9 @@ func (s *server) end() {
 	s.t.Helper()
 	s.stop()
 	if s.t.Failed() {
-		s.t.Logf("the server's log:\n%s", tail(s.stderr.String(), 8<<10))
+		for i, log := range s.stderr {
+			s.t.Logf("the log of node %d:\n%s", i+1, tail(log.String(), 8<<10))
+		}
 	}
 	s.examineOutput()
 }
@@ -293,4 +269,16 @@ func (r *record) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.buf.String()
+}
+
+// records are what several processes write.
+type records []*record
+
+// String is all of it, one after the other.
+func (rs records) String() string {
+	var all strings.Builder
+	for _, r := range rs {
+		all.WriteString(r.String())
+	}
+	return all.String()
 }

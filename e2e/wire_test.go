@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -15,14 +14,11 @@ import (
 	"time"
 )
 
-// dial opens a plain connection to the server.
+// dial opens a plain connection to a node: what a balancer lets through is its
+// own affair.
 func (s *server) dial() net.Conn {
 	s.t.Helper()
-	u, err := url.Parse(s.issuer)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", "127.0.0.1:"+u.Port())
+	c, err := net.Dial("tcp", s.nodes[0].address)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -58,20 +54,29 @@ func (s *server) raw(request string) (answers []int, closed bool) {
 	}
 }
 
-// rss is the resident memory of the server, in bytes.
+// rss is the resident memory of the largest node, in bytes.
 func (s *server) rss() int64 {
 	s.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	largest := int64(0)
+	for _, n := range s.nodes {
+		largest = max(largest, n.rss())
+	}
+	return largest
+}
+
+func (n *node) rss() int64 {
+	n.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.cmd.Process.Pid))
 	if err != nil {
-		s.t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
 	if m == nil {
-		s.t.Fatal("no VmRSS in /proc")
+		n.t.Fatal("no VmRSS in /proc")
 	}
 	kib, err := strconv.ParseInt(string(m[1]), 10, 64)
 	if err != nil {
-		s.t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	return kib << 10
 }

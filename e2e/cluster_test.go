@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"gatehouse/storage/storagetest"
+)
+
+// nodesWanted is how many nodes the servers of this run have. With
+// GATEHOUSE_TEST_NODES=2 every test meets two nodes on one PostgreSQL and one
+// Redis, behind a balancer; without it one node on SQLite.
+func nodesWanted(t testing.TB) int {
+	t.Helper()
+	set := os.Getenv("GATEHOUSE_TEST_NODES")
+	if set == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(set)
+	if err != nil || n < 1 || n > 8 {
+		t.Fatalf("GATEHOUSE_TEST_NODES is %q; allowed: 1 to 8", set)
+	}
+	return n
+}
+
+// onlySQLite leaves a test about the embedded database, its files and its one
+// process to the run over one node, which is the usual one.
+func onlySQLite(t testing.TB) {
+	t.Helper()
+	if nodesWanted(t) > 1 {
+		t.Skip("this is about the embedded database: the run without GATEHOUSE_TEST_NODES has it")
+	}
+}
+
+// masterKey is what the nodes of a cluster share.
+const masterKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// prepareCluster makes a server of this many nodes, whatever this run is for,
+// that does not run yet.
+func prepareCluster(t testing.TB, nodes int, settings ...string) *server {
+	t.Helper()
+	var all []*node
+	for range nodes {
+		all = append(all, newNode(t, freePort(t)))
+	}
+	port := freePort(t)
+	startBalancer(t, port, all)
+	database := storagetest.PostgresURL(t)
+	s := assemble(t, "http://localhost:"+port, all, append([]string{
+		"DATABASE_URL=" + database, "REDIS_URL=" + storagetest.Redis(t).URL,
+		"GATEHOUSE_MASTER_KEY=" + masterKey, "GATEHOUSE_TRUSTED_PROXIES=" + balancerAddress + "/32",
+	}, settings...))
+	s.database = database
+	s.hide("the master key", masterKey)
+	return s
+}
+
+// cluster is prepareCluster and a start.
+func cluster(t testing.TB, nodes int, settings ...string) *server {
+	t.Helper()
+	s := prepareCluster(t, nodes, settings...)
+	s.start()
+	return s
+}
+
+// awaitAgreement waits until the balancer gives requests to every node, and
+// every node knows the keys of all algorithms: at the very first start some
+// are made in the background, and another node hears of them within a second.
+func (s *server) awaitAgreement(begun time.Time) {
+	s.t.Helper()
+	for !s.agreed() {
+		if time.Since(begun) > 30*time.Second {
+			s.t.Fatal("every node is ready, and 30 s after the start they do not agree")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (s *server) agreed() bool {
+	for _, n := range s.nodes {
+		algorithms, _ := n.discovery(s.t)["id_token_signing_alg_values_supported"].([]any)
+		if len(algorithms) < 4 || !n.isReady.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// discovery is the discovery document as this node has it.
+func (n *node) discovery(t testing.TB) (doc map[string]any) {
+	t.Helper()
+	_, body := fetch(t, http.MethodGet, n.base+"/.well-known/openid-configuration", http.Header{"Host": {n.host}})
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatalf("node %s: %v: %s", n.address, err, body)
+	}
+	return doc
+}

@@ -20,6 +20,7 @@ const (
 	BrowserSecret Kind = "browser cookie"
 	ClientSecret  Kind = "client secret"
 	SetupSecret   Kind = "set-up link"
+	StateSecret   Kind = "upstream state"
 )
 
 // A Digest is SHA-256 over a secret and its kind, the only form in which a

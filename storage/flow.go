@@ -64,6 +64,17 @@ type Flows interface {
 	ParkLogout(ctx context.Context, r *LogoutRequest) error
 	GetLogout(ctx context.Context, id string, browser Digest, now time.Time) (*LogoutRequest, error)
 	TakeLogout(ctx context.Context, id string, browser Digest, now time.Time) (*LogoutRequest, error)
+
+	// Leave notes that a browser leaves for an upstream with this state.
+	Leave(ctx context.Context, state Digest, f *UpstreamFlow) error
+	// Return spends the state, for whoever presents it, and says which flow it was.
+	// For the browser that left, ErrReused and ErrExpired come with the flow, so
+	// that there is a way back; ErrMismatch comes with nothing.
+	Return(ctx context.Context, state, browser Digest, now time.Time) (*UpstreamFlow, error)
+
+	ParkIdentity(ctx context.Context, p *PendingIdentity) error
+	// GetIdentity returns a pending identity; errors come with nothing.
+	GetIdentity(ctx context.Context, id string, browser Digest, now time.Time) (*PendingIdentity, error)
 }
 
 // A Consent is the scopes a user has allowed a client, remembered.

@@ -9,8 +9,8 @@ import (
 type Session struct {
 	ID            string // each client's sid claim is derived from it; stays over re-authentication
 	UserID        string
-	Epoch         int64 // the user's, when the session began
-	AuthTime      time.Time
+	Epoch         int64     // the user's, when the session began
+	AuthTime      time.Time // may lie before CreatedAt: an upstream says when
 	AMR           []string
 	ACR           string
 	CreatedAt     time.Time
@@ -25,10 +25,10 @@ type Session struct {
 // Sessions keeps the signed-in browsers. A session is found by the digest of
 // its cookie, which is another, secret value than its ID.
 type Sessions interface {
-	// Begin starts s under a new cookie. Where previous is the cookie of a live
-	// session of the same user, that session goes on under the new cookie with
-	// the new AuthTime, AMR and ACR, and s takes its ID and CreatedAt; of
-	// another user, that session ends, as End does. The browser becomes known
+	// Begin starts s, at its CreatedAt, under a new cookie. Where previous is the
+	// cookie of a live session of the same user, that session goes on under the new
+	// cookie with the new AuthTime, AMR and ACR, and s takes its ID and CreatedAt;
+	// of another user, that session ends, as End does. The browser becomes known
 	// for this user. ErrNotFound where the user is disabled, gone or of another epoch.
 	Begin(ctx context.Context, s *Session, cookie, previous, browser Digest, e *Event) error
 	// Find returns the live session with this cookie: not ended or expired, its

@@ -14,6 +14,7 @@ type Store struct {
 	Users        Users
 	Credentials  Credentials
 	Guesses      Guesses
+	Identities   Identities
 	Sessions     Sessions
 	Flows        Flows
 	Consents     Consents
@@ -48,4 +49,6 @@ var (
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrLastAdmin: the act would leave no enabled administrator.
 	ErrLastAdmin = errors.New("the last administrator")
+	// ErrLastWay: the act would leave a user no way to sign in.
+	ErrLastWay = errors.New("the last way to sign in")
 )

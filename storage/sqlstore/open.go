@@ -138,6 +138,7 @@ func (db *DB) Store() *storage.Store {
 		Traces:       traces{db},
 		Failures:     failures{db},
 		Changes:      changes{db},
+		Identities:   identities{db},
 		Setup:        setup{db},
 	}
 }

@@ -28,7 +28,7 @@ func scanSession(s scanner) (*storage.Session, error) {
 const liveSession = `sessions.ended_at IS NULL AND sessions.expires_at > $2 AND sessions.idle_expires_at > $2`
 
 func (s sessions) Begin(ctx context.Context, session *storage.Session, cookie, previous, browser storage.Digest, e *storage.Event) error {
-	now := session.AuthTime
+	now := session.CreatedAt
 	var begun storage.Session
 	err := s.write.act(ctx, func(q runner) error {
 		begun = *session
@@ -67,11 +67,11 @@ func (s sessions) replace(ctx context.Context, q runner, session *storage.Sessio
 	case old.UserID == session.UserID && old.Epoch == session.Epoch:
 		var same string
 		err := q.row(ctx, `
-			UPDATE sessions SET cookie = $2, auth_time = $3, amr = $4, acr = $5, seen_at = $3, idle_lifetime = $6,
+			UPDATE sessions SET cookie = $2, auth_time = $3, amr = $4, acr = $5, seen_at = $11, idle_lifetime = $6,
 				idle_expires_at = $7, expires_at = $8, ip = $9, user_agent = $10
 			WHERE id = $1 AND ended_at IS NULL RETURNING id`,
-			old.ID, cookie, ms(now), words(session.AMR), session.ACR, session.IdleLifetime.Milliseconds(),
-			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent).Scan(&same)
+			old.ID, cookie, ms(session.AuthTime), words(session.AMR), session.ACR, session.IdleLifetime.Milliseconds(),
+			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent, ms(now)).Scan(&same)
 		if err == nil {
 			session.ID, session.CreatedAt = old.ID, old.CreatedAt
 			return nil
@@ -87,7 +87,7 @@ func (s sessions) replace(ctx context.Context, q runner, session *storage.Sessio
 	return q.exec(ctx, `
 		INSERT INTO sessions (id, cookie, user_id, epoch, auth_time, amr, acr, created_at, seen_at, idle_lifetime, idle_expires_at, expires_at, ip, user_agent)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		session.ID, cookie, session.UserID, session.Epoch, ms(now), words(session.AMR), session.ACR, ms(session.CreatedAt), ms(now),
+		session.ID, cookie, session.UserID, session.Epoch, ms(session.AuthTime), words(session.AMR), session.ACR, ms(session.CreatedAt), ms(now),
 		session.IdleLifetime.Milliseconds(), ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent)
 }
 

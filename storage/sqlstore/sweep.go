@@ -27,6 +27,8 @@ var sweeps = []struct {
 }{
 	{"auth_requests", "id", "expires_at", keepRequests},
 	{"logout_requests", "id", "expires_at", keepRequests},
+	{"upstream_flows", "state", "expires_at", keepRequests},
+	{"pending_identities", "id", "expires_at", keepRequests},
 	{"sessions", "id", "expires_at", keepFlows},
 	{"device_codes", "code", "expires_at", keepFlows},
 	{"grants", "id", "ends_at", 0},

@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(testing.TB) Backend) {
 		{"administrators", administratorStories},
 		{"credentials", credentialStories},
 		{"guesses", guessStories},
+		{"identities", identityStories},
 		{"sessions", sessionStories},
 		{"flows", flowStories},
 		{"consents", consentStories},

@@ -73,7 +73,7 @@ var sessionStories = []story{
 		h.signIn(u, "idle")
 		for _, previous := range []string{"ended", "idle", "never"} {
 			s := h.newSession(u, "after-"+previous)
-			s.AuthTime = h.after(9 * time.Hour)
+			s.AuthTime, s.CreatedAt = h.after(9*time.Hour), h.after(9*time.Hour)
 			s.IdleExpiresAt, s.ExpiresAt = h.after(17*time.Hour), h.after(33*time.Hour)
 			h.must(h.Sessions.Begin(h.ctx, s, cookie(s.ID), cookie(previous), browser("b"), nil))
 			equal(h, "id", s.ID, "after-"+previous)

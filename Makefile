@@ -41,6 +41,7 @@ lint: ## formatting, stale generated code, vet and staticcheck
 .PHONY: test
 test: deps lint ## everything that must hold before a change lands
 	go test -race -timeout 30m ./...
+	GATEHOUSE_TEST_NODES=2 go test -race -timeout 30m ./provider ./web/signin ./e2e
 	go -C scripts/tools/compose test ./...
 
 .PHONY: bench

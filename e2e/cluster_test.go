@@ -3,38 +3,11 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
 	"gatehouse/storage/storagetest"
 )
-
-// nodesWanted is how many nodes the servers of this run have. With
-// GATEHOUSE_TEST_NODES=2 every test meets two nodes on one PostgreSQL and one
-// Redis, behind a balancer; without it one node on SQLite.
-func nodesWanted(t testing.TB) int {
-	t.Helper()
-	set := os.Getenv("GATEHOUSE_TEST_NODES")
-	if set == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(set)
-	if err != nil || n < 1 || n > 8 {
-		t.Fatalf("GATEHOUSE_TEST_NODES is %q; allowed: 1 to 8", set)
-	}
-	return n
-}
-
-// onlySQLite leaves a test about the embedded database, its files and its one
-// process to the run over one node, which is the usual one.
-func onlySQLite(t testing.TB) {
-	t.Helper()
-	if nodesWanted(t) > 1 {
-		t.Skip("this is about the embedded database: the run without GATEHOUSE_TEST_NODES has it")
-	}
-}
 
 // masterKey is what the nodes of a cluster share.
 const masterKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="

@@ -281,7 +281,7 @@ func TestAC286_AWrongDatabaseURLStopsTheStartWithoutTellingThePassword(t *testin
 }
 
 func TestAC287_FilesAreClosedToOthersUnderAnyMask(t *testing.T) {
-	onlySQLite(t)
+	storagetest.OnlySQLite(t)
 	t.Parallel()
 	s := prepare(t, "GATEHOUSE_LOG_FILE=gatehouse.log")
 	shell := exec.Command("/bin/sh", "-c", `umask 0; exec "$0" serve`, gatehouse(t))

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/storage/storagetest"
 )
 
 // A server is gatehouse as its users meet it, at its issuer: one node on a
@@ -38,7 +40,7 @@ type server struct {
 // that every test sets.
 func prepare(t testing.TB, settings ...string) *server {
 	t.Helper()
-	if nodes := nodesWanted(t); nodes > 1 {
+	if nodes := storagetest.Nodes(t); nodes > 1 {
 		return prepareCluster(t, nodes, settings...)
 	}
 	port := freePort(t)

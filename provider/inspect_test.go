@@ -429,6 +429,7 @@ func TestInspect_KeysThatCameAndWent(t *testing.T) {
 		t.Fatal("there is no next key")
 	}
 	d.judged(provider.Question{Pasted: d.tokens.Access}, "good")
+	d.Reread()
 	d.Skip(2 * time.Hour) // the next key signs, the token is over
 	d.tokens.Access = d.client.Token(url.Values{"grant_type": {"client_credentials"}}).Tokens().Access
 	if got := providertest.Header(d.tokens.Access)["kid"]; got != next.ID {

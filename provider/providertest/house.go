@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +16,6 @@ import (
 	"gatehouse/keys"
 	"gatehouse/provider"
 	"gatehouse/storage"
-	"gatehouse/storage/sqlstore"
 	"gatehouse/storage/storagetest"
 )
 
@@ -33,14 +30,16 @@ type House struct {
 	Registrar *provider.Registrar
 	Log       *Log
 
-	skipped atomic.Int64 // how far the clock was moved on
+	config  provider.Config
+	others  []*House      // that answer in turn with this one
+	skipped *atomic.Int64 // how far the clock was moved on
 }
 
 // An Option changes what New makes.
 type Option func(*provider.Config)
 
-// master opens the signing keys of every test database.
-var master = sync.OnceValue(func() *keys.Master {
+// Master opens the signing keys of every test database.
+var Master = sync.OnceValue(func() *keys.Master {
 	m, err := keys.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		panic(err)
@@ -48,66 +47,49 @@ var master = sync.OnceValue(func() *keys.Master {
 	return m
 })
 
-// template is a database with a signing key of every algorithm, made once a
-// process: RSA keys take their time.
-var template struct {
-	once    sync.Once
-	content []byte
-}
-
-func database(t testing.TB) *sqlstore.DB {
-	t.Helper()
-	template.once.Do(func() {
-		path := storagetest.File(t)
-		db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: "sqlite://" + path})
-		if err != nil {
-			t.Fatal(err)
+// Template is a database with a signing key of every algorithm: RSA keys take
+// their time.
+var Template = storagetest.Template{Fill: func(ctx context.Context, s *storage.Store) error {
+	ring := newRing(s, time.Now, nil)
+	for _, algorithm := range keys.Algorithms {
+		if _, err := ring.Rotate(ctx, algorithm); err != nil {
+			return err
 		}
-		ring := newRing(db.Store(), time.Now, nil)
-		for _, algorithm := range keys.Algorithms {
-			if _, err := ring.Rotate(t.Context(), algorithm); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if template.content, err = os.ReadFile(path); err != nil {
-			t.Fatal(err)
-		}
-	})
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	if err := os.WriteFile(path, template.content, 0o600); err != nil {
-		t.Fatal(err)
 	}
-	db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: "sqlite://" + path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close the database: %v", err)
-		}
-	})
-	return db
-}
+	return nil
+}}
 
 func newRing(s *storage.Store, now func() time.Time, log *slog.Logger) *keys.Ring {
 	return keys.NewRing(keys.Config{
-		Store: s.Keys, Changes: s.Changes, Master: master(), Timetable: keys.DefaultTimetable(),
+		Store: s.Keys, Changes: s.Changes, Master: Master(), Timetable: keys.DefaultTimetable(),
 		JWKSMaxAge: 5 * time.Minute, Now: now, Log: log,
 	})
 }
 
-// New starts a provider for this test.
+// New starts a provider for this test. In a run over several nodes these share
+// the store and the clock; keys, memory and browsers are each one's own, and
+// requests reach them in turn. Provider and Keys are those of the first.
 func New(t testing.TB, options ...Option) *House {
 	t.Helper()
-	db := database(t)
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
+	db := Template.Open(t)
+	doors := make([]http.Handler, storagetest.Nodes(t))
+	for i := range doors {
+		doors[i] = http.NewServeMux()
+	}
+	server := httptest.NewServer(storagetest.Spread(doors...))
 	t.Cleanup(server.Close)
-	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log)}
-	h.open(mux, options...)
+	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), skipped: new(atomic.Int64)}
+	h.config = provider.Config{
+		Issuer: h.Issuer, Store: h.Store, Master: Master(), UILocales: []string{"en", "vi"}, Now: h.Now, Log: h.Log.Logger(),
+	}
+	h.furnish()
+	for _, change := range options {
+		change(&h.config)
+	}
+	h.open(doors[0].(*http.ServeMux))
+	for _, door := range doors[1:] {
+		h.others = append(h.others, h.another(server.URL, door.(*http.ServeMux)))
+	}
 	return h
 }
 
@@ -118,29 +100,33 @@ func (h *House) Node() *House {
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	h.T.Cleanup(server.Close)
-	other := &House{T: h.T, Issuer: h.Issuer, Address: server.URL, Store: h.Store, Log: h.Log}
-	other.open(mux)
+	other := h.another(server.URL, mux)
 	other.Run()
 	return other
 }
 
-func (h *House) open(mux *http.ServeMux, options ...Option) {
-	t := h.T
-	t.Helper()
+func (h *House) another(address string, mux *http.ServeMux) *House {
+	other := &House{T: h.T, Issuer: h.Issuer, Address: address, Store: h.Store, Log: h.Log, config: h.config, skipped: h.skipped}
+	other.furnish()
+	other.open(mux)
+	return other
+}
+
+// furnish gives the node what is its own.
+func (h *House) furnish() {
+	h.T.Helper()
 	h.Keys = newRing(h.Store, h.Now, h.Log.Logger())
-	if err := h.Keys.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := h.Keys.Start(h.T.Context()); err != nil {
+		h.T.Fatal(err)
 	}
-	config := provider.Config{
-		Issuer: h.Issuer, Store: h.Store, Keys: h.Keys, Master: master(), Pages: pages{h},
-		UILocales: []string{"en", "vi"}, Now: h.Now, Log: h.Log.Logger(),
-	}
-	for _, change := range options {
-		change(&config)
-	}
-	p, err := provider.New(config)
+	h.config.Keys, h.config.Pages = h.Keys, pages{h}
+}
+
+func (h *House) open(mux *http.ServeMux) {
+	h.T.Helper()
+	p, err := provider.New(h.config)
 	if err != nil {
-		t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	h.Provider = p
 	h.Registrar = &provider.Registrar{Store: h.Store, Issuer: h.Issuer, Active: h.Keys.Active, Now: h.Now}
@@ -157,12 +143,21 @@ func (h *House) Skip(d time.Duration) { h.skipped.Add(int64(d)) }
 // Run keeps what the provider remembers fresh until the test ends.
 func (h *House) Run() {
 	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.Provider.Run(ctx)
-	}()
-	h.T.Cleanup(func() { stop(); <-done })
+	var running sync.WaitGroup
+	for _, node := range append(h.others, h) {
+		running.Go(func() { node.Provider.Run(ctx) })
+	}
+	h.T.Cleanup(func() { stop(); running.Wait() })
+}
+
+// Reread has every node look at the keys again, as a running one does each second.
+func (h *House) Reread() {
+	h.T.Helper()
+	for _, node := range append(h.others, h) {
+		if err := node.Keys.Start(h.T.Context()); err != nil {
+			h.T.Fatal(err)
+		}
+	}
 }
 
 // User makes an account with this name, and every standard claim.
@@ -193,5 +188,5 @@ func (h *House) Events() []*storage.Event {
 
 // Inspector says why a token of this house is, or is not, acceptable.
 func (h *House) Inspector() *provider.Inspector {
-	return &provider.Inspector{Issuer: h.Issuer, Store: h.Store, Keys: h.Keys, Master: master(), Now: h.Now}
+	return &provider.Inspector{Issuer: h.Issuer, Store: h.Store, Keys: h.Keys, Master: Master(), Now: h.Now}
 }

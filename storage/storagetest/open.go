@@ -49,7 +49,13 @@ func File(t testing.TB) string {
 // SQLite opens a migrated SQLite database for this test.
 func SQLite(t testing.TB) *sqlstore.DB {
 	t.Helper()
-	db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: "sqlite://" + File(t)})
+	return open(t, "sqlite://"+File(t))
+}
+
+// open opens a database until the test ends.
+func open(t testing.TB, url string) *sqlstore.DB {
+	t.Helper()
+	db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: url, MinConns: 1})
 	if err != nil {
 		t.Fatalf("open the database: %v", err)
 	}

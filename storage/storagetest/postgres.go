@@ -104,14 +104,5 @@ func EmptyPostgresURL(t testing.TB) string {
 // PostgreSQL opens a migrated PostgreSQL database for this test.
 func PostgreSQL(t testing.TB) *sqlstore.DB {
 	t.Helper()
-	db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: PostgresURL(t), MinConns: 1})
-	if err != nil {
-		t.Fatalf("open the database: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close the database: %v", err)
-		}
-	})
-	return db
+	return open(t, PostgresURL(t))
 }

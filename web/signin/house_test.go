@@ -11,10 +11,8 @@ import (
 	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,8 +20,9 @@ import (
 	"gatehouse/identity"
 	"gatehouse/keys"
 	"gatehouse/provider"
+	"gatehouse/provider/providertest"
 	"gatehouse/storage"
-	"gatehouse/storage/sqlstore"
+	"gatehouse/storage/redisstore"
 	"gatehouse/storage/storagetest"
 	"gatehouse/web"
 	"gatehouse/web/signin"
@@ -39,88 +38,13 @@ type house struct {
 	people    *identity.People
 	provider  *provider.Provider
 	registrar *provider.Registrar
-	log       *lines
+	log       *providertest.Log
 
 	skipped atomic.Int64
 }
 
 func (h *house) now() time.Time       { return time.Now().Add(time.Duration(h.skipped.Load())) }
 func (h *house) skip(d time.Duration) { h.skipped.Add(int64(d)) }
-
-// lines is a log that a test can read.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-var master = sync.OnceValue(func() *keys.Master {
-	m, err := keys.NewMaster([]byte("0123456789abcdef0123456789abcdef"))
-	if err != nil {
-		panic(err)
-	}
-	return m
-})
-
-func newRing(s *storage.Store, now func() time.Time) *keys.Ring {
-	return keys.NewRing(keys.Config{
-		Store: s.Keys, Changes: s.Changes, Master: master(), Timetable: keys.DefaultTimetable(), JWKSMaxAge: 5 * time.Minute, Now: now,
-	})
-}
-
-// template is a database with signing keys, made once a process.
-var template struct {
-	once    sync.Once
-	content []byte
-}
-
-func database(t *testing.T) *sqlstore.DB {
-	t.Helper()
-	template.once.Do(func() {
-		path := storagetest.File(t)
-		db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: "sqlite://" + path})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ring := newRing(db.Store(), time.Now)
-		for _, algorithm := range []string{keys.RS256, keys.ES256} {
-			if _, err := ring.Rotate(t.Context(), algorithm); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if template.content, err = os.ReadFile(path); err != nil {
-			t.Fatal(err)
-		}
-	})
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	if err := os.WriteFile(path, template.content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sqlstore.Open(t.Context(), sqlstore.Options{URL: "sqlite://" + path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close the database: %v", err)
-		}
-	})
-	return db
-}
 
 // plans are what a test may change before the house is built.
 type plans struct {
@@ -136,19 +60,19 @@ func newHouse(t *testing.T, change ...func(*plans)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, addr: listener.Addr().String(), log: new(lines)}
+	h := &house{t: t, addr: listener.Addr().String(), log: new(providertest.Log)}
 	// Cheap hashes: what is tested is who computes one, not how long it takes.
 	p := plans{issuer: "http://" + h.addr, cost: identity.HashCost{MemoryKiB: 64, Iterations: 1}}
 	for _, c := range change {
 		c(&p)
 	}
 	h.issuer = p.issuer
-	db := database(t)
-	h.store, h.limits = db.Store(), db.Limits()
+	db := providertest.Template.Open(t)
+	h.store = db.Store()
 	if p.store != nil {
 		p.store(h.store)
 	}
-	server := web.NewServer("", h.door(p), slog.New(slog.DiscardHandler))
+	server := web.NewServer("", h.doors(p, db.Limits()), slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -160,10 +84,34 @@ func newHouse(t *testing.T, change ...func(*plans)) *house {
 	return h
 }
 
+// doors are the nodes of the house, which requests reach in turn. Several count
+// in one Redis; people and provider are the first node's.
+func (h *house) doors(p plans, counts storage.Limits) http.Handler {
+	h.t.Helper()
+	nodes := make([]http.Handler, storagetest.Nodes(h.t))
+	if len(nodes) == 1 {
+		h.limits = counts
+		return h.door(p)
+	}
+	redis := storagetest.Redis(h.t)
+	for i := range slices.Backward(nodes) {
+		limits, err := redisstore.Open(redisstore.Options{URL: redis.URL, Behind: counts})
+		must(h.t, err)
+		h.t.Cleanup(func() { limits.Close() })
+		h.limits = limits
+		nodes[i] = h.door(p)
+	}
+	return storagetest.Spread(nodes...)
+}
+
+// door is one node, with memory, keys and browsers of its own.
 func (h *house) door(p plans) http.Handler {
 	h.t.Helper()
 	log := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	ring := newRing(h.store, h.now)
+	ring := keys.NewRing(keys.Config{
+		Store: h.store.Keys, Changes: h.store.Changes, Master: providertest.Master(), Timetable: keys.DefaultTimetable(),
+		JWKSMaxAge: 5 * time.Minute, Now: h.now, Log: log,
+	})
 	must(h.t, ring.Start(h.t.Context()))
 	browser, err := web.NewBrowser(web.BrowserConfig{Issuer: h.issuer, Sessions: h.store.Sessions, Now: h.now, Log: log})
 	must(h.t, err)
@@ -172,7 +120,7 @@ func (h *house) door(p plans) http.Handler {
 	})
 	must(h.t, err)
 	h.provider, err = provider.New(provider.Config{
-		Issuer: h.issuer, Store: h.store, Keys: ring, Master: master(), Pages: browser, UILocales: []string{"en", "vi"}, Now: h.now, Log: log,
+		Issuer: h.issuer, Store: h.store, Keys: ring, Master: providertest.Master(), Pages: browser, UILocales: []string{"en", "vi"}, Now: h.now, Log: log,
 	})
 	must(h.t, err)
 	h.registrar = &provider.Registrar{Store: h.store, Issuer: h.issuer, Active: ring.Active, Now: h.now}

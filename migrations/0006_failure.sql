@@ -8,7 +8,8 @@ CREATE TABLE failures (
     upstream  TEXT NOT NULL,
     sent      TEXT NOT NULL,
     expected  TEXT NOT NULL,
-    details   TEXT NOT NULL
+    details   TEXT NOT NULL,
+    answered  BOOLEAN NOT NULL
 );
 CREATE INDEX failures_at ON failures (at, code);
 CREATE INDEX failures_upstream ON failures (upstream, at) WHERE upstream <> '';

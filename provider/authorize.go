@@ -57,7 +57,7 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	to := replyTo(f)
 	q, err := p.validate(f, client, to)
 	if err != nil {
-		p.respondError(w, r, to, err)
+		p.respondError(w, r, client, to, err)
 		return
 	}
 	now := p.now()
@@ -67,7 +67,7 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := p.look(r, s); err != nil {
-		p.respondError(w, r, to, p.lost(r.Context(), "read session and consent", err))
+		p.respondError(w, r, client, to, p.lost(r.Context(), "read session and consent", err))
 		return
 	}
 	p.proceed(w, r, s, now)
@@ -77,23 +77,25 @@ func (p *Provider) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 // why nobody may. An unknown client and a wrong redirect URI get the same page.
 func (p *Provider) addressee(ctx context.Context, f *form) (*storage.Client, *PageError) {
 	if bad := f.fault("client_id", "redirect_uri"); bad != nil {
-		return nil, &PageError{Status: bad.status, Message: BadRequest, Parameter: bad.parameter}
+		return nil, malformed(bad)
 	}
 	for _, name := range []string{"client_id", "redirect_uri"} {
 		// OpenID Connect Core §3.1.2.1: redirect_uri is always required.
 		if f.get(name) == "" {
-			return nil, &PageError{Status: http.StatusBadRequest, Message: MissingParameter, Parameter: name}
+			return nil, &PageError{Status: http.StatusBadRequest, Message: MissingParameter, Parameter: name, Failure: missingFailure(name)}
 		}
 	}
 	c, err := p.knownClient(ctx, f.get("client_id"))
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id"}
+		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id",
+			Failure: &storage.Failure{Kind: "client_id", ClientID: f.get("client_id"), Sent: f.get("client_id")}}
 	case err != nil:
-		p.broken(ctx, "read a client", err)
-		return nil, &PageError{Status: http.StatusServiceUnavailable, Message: Unavailable}
+		page := p.unavailable(ctx, "read a client", err)
+		return nil, &page
 	case !redirectRegistered(c, f.get("redirect_uri")):
-		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "redirect_uri"}
+		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "redirect_uri",
+			Failure: unregistered("redirect_uri", c, f.get("redirect_uri"), c.Metadata.RedirectURIs)}
 	}
 	return c, nil
 }
@@ -101,7 +103,7 @@ func (p *Provider) addressee(ctx context.Context, f *form) (*storage.Client, *Pa
 // validate judges what is left once client and redirect URI stand.
 func (p *Provider) validate(f *form, c *storage.Client, to reply) (*request, error) {
 	if bad := f.firstFault(); bad != nil {
-		return nil, invalidRequest(bad.Error())
+		return nil, invalidRequest(bad.Error()).WithParent(bad)
 	}
 	for _, refuse := range []func(*form, *storage.Client) *oidc.Error{refuseObjects, refuseResponse, refusePKCE} {
 		if e := refuse(f, c); e != nil {
@@ -126,7 +128,7 @@ func (p *Provider) validate(f *form, c *storage.Client, to reply) (*request, err
 	if hint := f.get("id_token_hint"); hint != "" {
 		claims, err := p.readHint(hint)
 		if err != nil || !slices.Contains(claims.Audience, c.ID) {
-			return nil, invalidRequest("id_token_hint is not an ID token that this issuer made for this client")
+			return nil, about(invalidRequest("id_token_hint is not an ID token that this issuer made for this client"), "id_token_hint", "", "")
 		}
 		q.HintedUser = claims.Subject
 	}
@@ -138,11 +140,11 @@ func (p *Provider) validate(f *form, c *storage.Client, to reply) (*request, err
 func refuseObjects(f *form, _ *storage.Client) *oidc.Error {
 	switch {
 	case f.get("request") != "":
-		return &oidc.Error{ErrorType: oidc.RequestNotSupported, Description: "send the parameters themselves"}
+		return about(&oidc.Error{ErrorType: oidc.RequestNotSupported, Description: "send the parameters themselves"}, "request", "", "")
 	case f.get("request_uri") != "":
-		return &oidc.Error{ErrorType: "request_uri_not_supported", Description: "send the parameters themselves"}
+		return about(&oidc.Error{ErrorType: "request_uri_not_supported", Description: "send the parameters themselves"}, "request_uri", "", "")
 	case f.get("registration") != "":
-		return &oidc.Error{ErrorType: "registration_not_supported", Description: "register the client beforehand"}
+		return about(&oidc.Error{ErrorType: "registration_not_supported", Description: "register the client beforehand"}, "registration", "", "")
 	}
 	return nil
 }
@@ -150,17 +152,18 @@ func refuseObjects(f *form, _ *storage.Client) *oidc.Error {
 func refuseResponse(f *form, c *storage.Client) *oidc.Error {
 	switch responseType := f.get("response_type"); {
 	case responseType == "":
-		return invalidRequest("response_type is missing")
+		return about(invalidRequest("response_type is missing"), "response_type", "", codeResponse)
 	case responseType != codeResponse:
-		return unsupportedResponseType("response_type must be code")
+		return about(unsupportedResponseType("response_type must be code"), "response_type", responseType, codeResponse)
 	case !allowsGrant(c, codeGrant) || !slices.Contains(c.Metadata.ResponseTypes, codeResponse):
-		return unauthorizedClient("the client did not register response_type code")
+		registered := strings.Join(slices.Concat(c.Metadata.ResponseTypes, c.Metadata.GrantTypes), " ")
+		return about(unauthorizedClient("the client did not register response_type code"), "grant_types", registered, codeGrant)
 	}
 	switch f.get("response_mode") {
 	case "", string(oidc.ResponseModeQuery), string(oidc.ResponseModeFormPost):
 		return nil
 	}
-	return invalidRequest("response_mode must be query or form_post")
+	return about(invalidRequest("response_mode must be query or form_post"), "response_mode", f.get("response_mode"), "query or form_post")
 }
 
 // refusePKCE demands a challenge of every client, by the one method that is
@@ -171,15 +174,15 @@ func refusePKCE(f *form, c *storage.Client) *oidc.Error {
 	switch {
 	case challenge == "" && c.Metadata.NonceInsteadOfPKCE && f.get("code_challenge_method") == "":
 		if f.get("nonce") == "" || !slices.Contains(strings.Fields(f.get("scope")), oidc.ScopeOpenID) {
-			return invalidRequest("code_challenge is missing, and so is the nonce or the scope openid that this client may send instead")
+			return about(invalidRequest("code_challenge is missing, and so is the nonce or the scope openid that this client may send instead"), "code_challenge", "", "")
 		}
 		return nil
 	case challenge == "":
-		return invalidRequest("code_challenge is missing: PKCE is required")
+		return about(invalidRequest("code_challenge is missing: PKCE is required"), "code_challenge", "", "")
 	case f.get("code_challenge_method") != string(oidc.CodeChallengeMethodS256):
-		return invalidRequest("code_challenge_method must be S256")
+		return about(invalidRequest("code_challenge_method must be S256"), "code_challenge_method", f.get("code_challenge_method"), string(oidc.CodeChallengeMethodS256))
 	case len(challenge) != 43 || strings.Trim(challenge, letters+digits+"-_") != "":
-		return invalidRequest("code_challenge must be the base64url SHA-256 of the verifier, 43 characters")
+		return about(invalidRequest("code_challenge must be the base64url SHA-256 of the verifier, 43 characters"), "code_challenge", fmt.Sprintf("%d characters", len(challenge)), "43 characters")
 	}
 	return nil
 }
@@ -190,16 +193,16 @@ func refusePKCE(f *form, c *storage.Client) *oidc.Error {
 // Core §11). Without openid it is a plain OAuth request.
 func askedScopes(raw string, c *storage.Client) ([]string, error) {
 	if raw == "" {
-		return nil, invalidScope("scope is missing")
+		return nil, about(invalidScope("scope is missing"), "scope", "", c.Metadata.Scope)
 	}
 	var scopes []string
 	registered := strings.Fields(c.Metadata.Scope)
 	for _, s := range strings.Fields(raw) {
 		switch {
 		case !scopeToken(s):
-			return nil, invalidScope("scope has a character that no scope may have")
+			return nil, about(invalidScope("scope has a character that no scope may have"), "scope", raw, c.Metadata.Scope)
 		case !slices.Contains(registered, s):
-			return nil, invalidScope("the client did not register the scope " + s)
+			return nil, about(invalidScope("the client did not register the scope "+s), "scope", raw, c.Metadata.Scope)
 		case s == oidc.ScopeOfflineAccess && !allowsGrant(c, refreshGrant), slices.Contains(scopes, s):
 		default:
 			scopes = append(scopes, s)
@@ -212,10 +215,10 @@ func askedScopes(raw string, c *storage.Client) ([]string, error) {
 func askedResources(resources []string, c *storage.Client) ([]string, error) {
 	for _, r := range resources {
 		if resourceProblem(r) != "" {
-			return nil, invalidTarget("resource must be an absolute URI without a fragment")
+			return nil, about(invalidTarget("resource must be an absolute URI without a fragment"), "resource", shownURI(r, nil), "")
 		}
 		if !slices.Contains(c.Metadata.Audience, r) {
-			return nil, invalidTarget("resource is not in the audience that the client registered")
+			return nil, about(invalidTarget("resource is not in the audience that the client registered"), "resource", shownURI(r, nil), strings.Join(c.Metadata.Audience, " "))
 		}
 	}
 	return resources, nil
@@ -226,7 +229,7 @@ func askedResources(resources []string, c *storage.Client) ([]string, error) {
 func askedPrompt(raw string) ([]string, error) {
 	prompt := strings.Fields(raw)
 	if len(prompt) > 1 && slices.Contains(prompt, oidc.PromptNone) {
-		return nil, invalidRequest("prompt=none goes with no other value")
+		return nil, about(invalidRequest("prompt=none goes with no other value"), "prompt", raw, "none, or the other values")
 	}
 	return prompt, nil
 }
@@ -237,7 +240,7 @@ func askedMaxAge(raw string, c *storage.Client) (*int64, error) {
 	}
 	seconds, err := strconv.ParseInt(raw, 10, 32)
 	if err != nil || seconds < 0 || raw[0] == '+' || raw[0] == '-' {
-		return nil, invalidRequest("max_age must be a number of seconds")
+		return nil, about(invalidRequest("max_age must be a number of seconds"), "max_age", raw, "a number of seconds")
 	}
 	return &seconds, nil
 }
@@ -274,7 +277,7 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, s *standing, 
 				err = p.park(r.Context(), s, browser)
 			}
 			if err != nil {
-				p.respondError(w, r, s.request.reply, p.lost(r.Context(), "park a request", err))
+				p.respondError(w, r, s.client, s.request.reply, p.lost(r.Context(), "park a request", err))
 				return
 			}
 		}
@@ -290,7 +293,7 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, s *standing, r
 			return
 		}
 	}
-	p.respondError(w, r, s.request.reply, refusal)
+	p.respondError(w, r, s.client, s.request.reply, p.standingAs(s, refusal))
 }
 
 // park keeps a validated request until its person is done.
@@ -310,7 +313,7 @@ func (p *Provider) park(ctx context.Context, s *standing, browser storage.Digest
 func (p *Provider) parkPosted(w http.ResponseWriter, r *http.Request, s *standing) {
 	s.flow.ID = newID()
 	if err := p.park(r.Context(), s, unclaimed(s.flow.ID)); err != nil {
-		p.respondError(w, r, s.request.reply, p.lost(r.Context(), "park a request", err))
+		p.respondError(w, r, s.client, s.request.reply, p.lost(r.Context(), "park a request", err))
 		return
 	}
 	seeOther(w, p.ResumeURL(s.flow.ID))
@@ -331,7 +334,7 @@ func (p *Provider) ResumeURL(requestID string) string {
 func (p *Provider) serveResume(w http.ResponseWriter, r *http.Request) {
 	f := readForm(r)
 	if bad := f.firstFault(); bad != nil {
-		p.pages.Error(w, r, PageError{Status: bad.status, Message: BadRequest, Parameter: bad.parameter})
+		p.pages.Error(w, r, *malformed(bad))
 		return
 	}
 	browser, err := p.pages.Browser(w, r)
@@ -389,10 +392,10 @@ func (p *Provider) grant(w http.ResponseWriter, r *http.Request, s *standing) {
 		p.strand(w, r, s, err)
 		return
 	case errors.Is(err, storage.ErrNotFound):
-		p.respondError(w, r, s.request.reply, accessDenied("the account, its session or the client ended meanwhile"))
+		p.respondError(w, r, s.client, s.request.reply, accessDenied("the account, its session or the client ended meanwhile"))
 		return
 	case err != nil:
-		p.respondError(w, r, s.request.reply, p.lost(r.Context(), "store a grant", err))
+		p.respondError(w, r, s.client, s.request.reply, p.lost(r.Context(), "store a grant", err))
 		return
 	}
 	p.log.InfoContext(r.Context(), "code issued", "client", s.client.ID, "user", g.UserID, "grant", g.ID)

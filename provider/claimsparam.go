@@ -46,12 +46,12 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 		IDToken  map[string]*askedClaim `json:"id_token"`
 	}
 	if err := json.Unmarshal([]byte(raw), &asked); err != nil || depth(raw) > maxDepth {
-		return invalidRequest("claims must be a JSON object with the members userinfo and id_token")
+		return about(invalidRequest("claims must be a JSON object with the members userinfo and id_token"), "claims", "", "")
 	}
 	q.Claims = claimsRequest{Userinfo: allowedClaims(asked.Userinfo, c), IDToken: allowedClaims(asked.IDToken, c)}
 	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential && !acr.offers(PasswordACR) {
 		// §5.5.1.1: an essential acr that cannot be met is a failed attempt.
-		return unmetRequirements("no sign-in here reaches the acr that is essential to the request")
+		return about(unmetRequirements("no sign-in here reaches the acr that is essential to the request"), "claims", "", PasswordACR)
 	}
 	sub := asked.IDToken["sub"]
 	if sub == nil {
@@ -60,7 +60,7 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 	if sub != nil && sub.Value != nil {
 		who, ok := sub.Value.(string)
 		if !ok || q.HintedUser != "" && q.HintedUser != who {
-			return invalidRequest("the sub in claims is not the one of id_token_hint")
+			return about(invalidRequest("the sub in claims is not the one of id_token_hint"), "claims", "", "")
 		}
 		q.HintedUser = who
 	}

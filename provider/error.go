@@ -88,7 +88,7 @@ func (p *Provider) broken(ctx context.Context, doing string, err error) {
 		p.log.InfoContext(ctx, doing+": the client went away")
 		return
 	}
-	p.log.ErrorContext(ctx, doing, "error", err)
+	p.log.ErrorContext(ctx, doing, "error", err, "request_id", storage.OriginOf(ctx).RequestID)
 }
 
 // status is the HTTP status of an error for a machine.

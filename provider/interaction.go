@@ -194,28 +194,6 @@ func (s *standing) invited() *storage.User {
 	return s.user
 }
 
-// PendingError is the page for an error of Pending, with the way on to the
-// client where it is known.
-func PendingError(pending *Pending, err error) PageError {
-	e := PageError{Status: http.StatusBadRequest}
-	if pending != nil {
-		e.ClientURI = ClientURI(pending.Client)
-	}
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		e.Message = RequestUnknown
-	case errors.Is(err, storage.ErrExpired):
-		e.Message = RequestExpired
-	case errors.Is(err, storage.ErrReused):
-		e.Message = RequestSpent
-	case errors.Is(err, storage.ErrMismatch):
-		e.Message = OtherBrowser
-	default:
-		e.Status, e.Message = http.StatusServiceUnavailable, Unavailable
-	}
-	return e
-}
-
 // SignedIn notes that session's user signed in for this request, which Pending
 // has shown to be this browser's; the browser is then sent to ResumeURL.
 func (p *Provider) SignedIn(ctx context.Context, requestID string, s *storage.Session) error {

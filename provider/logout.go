@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/storage"
@@ -19,7 +20,9 @@ const logoutTime = 10 * time.Minute
 func (p *Provider) serveLogout(w http.ResponseWriter, r *http.Request) {
 	f := readForm(r)
 	if bad := f.firstFault(); bad != nil {
-		p.pages.Error(w, r, PageError{Status: bad.status, Message: BadRequest, Parameter: bad.parameter})
+		page := malformed(bad)
+		at(LogoutPath, page.Failure)
+		p.pages.Error(w, r, *page)
 		return
 	}
 	q, page := p.logoutAsked(r.Context(), f)
@@ -57,14 +60,16 @@ func (p *Provider) logoutAsked(ctx context.Context, f *form) (*storage.LogoutReq
 			q.Client = claims.Audience[0]
 		}
 		if !slices.Contains(claims.Audience, q.Client) {
-			return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id"}
+			return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id",
+				Failure: at(LogoutPath, &storage.Failure{Kind: "id_token_hint", ClientID: q.Client, Sent: q.Client, Expected: strings.Join(claims.Audience, " ")})}
 		}
 		q.SID = claims.SessionID
 	}
 	client, err := p.knownClient(ctx, q.Client)
 	switch {
 	case errors.Is(err, storage.ErrNotFound) && f.get("client_id") != "":
-		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id"}
+		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "client_id",
+			Failure: at(LogoutPath, &storage.Failure{Kind: "client_id", ClientID: q.Client, Sent: q.Client})}
 	case errors.Is(err, storage.ErrNotFound):
 		q.Client = "" // none was named, or the one that the hint was for is gone
 		return q, nil
@@ -77,7 +82,8 @@ func (p *Provider) logoutAsked(ctx context.Context, f *form) (*storage.LogoutReq
 		return q, nil
 	}
 	if !slices.Contains(client.Metadata.PostLogoutRedirectURIs, redirect) {
-		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "post_logout_redirect_uri", ClientURI: ClientURI(client)}
+		return nil, &PageError{Status: http.StatusBadRequest, Message: InvalidParameter, Parameter: "post_logout_redirect_uri", ClientURI: ClientURI(client),
+			Failure: at(LogoutPath, unregistered("post_logout_redirect_uri", client, redirect, client.Metadata.PostLogoutRedirectURIs))}
 	}
 	q.Redirect = redirect
 	return q, nil
@@ -85,7 +91,8 @@ func (p *Provider) logoutAsked(ctx context.Context, f *form) (*storage.LogoutReq
 
 func (p *Provider) unavailable(ctx context.Context, doing string, err error) PageError {
 	p.broken(ctx, doing, err)
-	return PageError{Status: http.StatusServiceUnavailable, Message: Unavailable}
+	return PageError{Status: http.StatusServiceUnavailable, Message: Unavailable,
+		Failure: &storage.Failure{Kind: unavailable, Details: map[string]string{detailDoing: doing}}}
 }
 
 // parkPostedLogout: a browser shows our cookies with no POST from elsewhere,
@@ -105,6 +112,7 @@ func (p *Provider) takePostedLogout(ctx context.Context, id string) (*storage.Lo
 		return q, nil
 	}
 	page := PendingError(nil, err)
+	at(LogoutPath, page.Failure)
 	if page.Status == http.StatusServiceUnavailable {
 		p.broken(ctx, "read a sign-out", err)
 	}

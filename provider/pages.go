@@ -43,6 +43,10 @@ type PageError struct {
 	Parameter string
 	// ClientURI leads back to the application, where it is known; else empty.
 	ClientURI string
+	// Failure is why, for the administrator who asks with the code on the page:
+	// whoever shows the page notes it under the id of the request. Nil: Message
+	// says it all.
+	Failure *storage.Failure
 }
 
 // The messages of a PageError.

@@ -155,7 +155,7 @@ func (p *Provider) Routes(mux *http.ServeMux) {
 
 func (p *Provider) refuseHead(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Allow", "GET, POST")
-	p.pages.Error(w, r, PageError{Status: http.StatusMethodNotAllowed, Message: WrongMethod})
+	p.pages.Error(w, r, PageError{Status: http.StatusMethodNotAllowed, Message: WrongMethod, Failure: at(r.URL.Path, &storage.Failure{Kind: "method", Sent: r.Method, Expected: "GET, POST"})})
 }
 
 // Endpoints lists the paths that other origins may call; everything else that

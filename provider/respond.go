@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"gatehouse/storage"
 )
 
 // A reply is where, and how, the answer to an authorization request goes.
@@ -48,12 +50,17 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, to reply, fie
 	seeOther(w, withQuery(to.RedirectURI, fields))
 }
 
-// respondError sends an error to the redirect URI.
-func (p *Provider) respondError(w http.ResponseWriter, r *http.Request, to reply, err error) {
+// respondError sends an error to the redirect URI of the client. It carries no
+// code of ours: the log has the line, and the failure is kept, under the id of
+// the request.
+func (p *Provider) respondError(w http.ResponseWriter, r *http.Request, client *storage.Client, to reply, err error) {
 	e, ok := errors.AsType[*oidc.Error](err)
 	if !ok {
 		e = p.internal(r.Context(), "answer an authorization request", err)
 	}
+	f := p.refused(r.Context(), client, e)
+	p.log.InfoContext(r.Context(), "authorization refused", "client", client.ID, "error", string(e.ErrorType), "description", e.Description, "request_id", f.Code)
+	p.note(r.Context(), f)
 	fields := []field{{"error", string(e.ErrorType)}}
 	if e.Description != "" {
 		fields = append(fields, field{"error_description", e.Description})

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type Failure struct {
 	Sent     string
 	Expected string
 	Details  map[string]string
+	// Answered: the client was sent the error, as the standard has it. No page
+	// was shown, and the code stands in the log alone.
+	Answered bool
 }
 
 // NewFailure returns a failure of the request that ctx belongs to.
@@ -40,7 +44,7 @@ const (
 )
 
 // Bounded is f as it is kept: strangers choose what stands in it, so it is cut,
-// and is text that every database stores.
+// without what looks like a secret, and text that every database stores.
 func (f *Failure) Bounded() *Failure {
 	b := *f
 	for _, name := range []*string{&b.Code, &b.Kind, &b.ClientID, &b.Upstream} {
@@ -61,8 +65,13 @@ func bounded(s string, most int) string {
 	if len(s) > most {
 		s = s[:most]
 	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	return secretShape.ReplaceAllString(s, "${1}…")
 }
+
+// secretShape are our own secrets by their prefixes, JWTs, and the client
+// secrets of Google, pasted where they do not belong.
+var secretShape = regexp.MustCompile(`\b(gh[a-z]_|eyJ|GOCSPX-)[0-9A-Za-z._-]{8,}`)
 
 // FailuresKept is how long a failure can be explained.
 const FailuresKept = 7 * 24 * time.Hour

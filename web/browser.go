@@ -20,8 +20,9 @@ import (
 type BrowserConfig struct {
 	Issuer          string
 	Sessions        storage.Sessions
-	SessionIdle     time.Duration // default 8 h
-	SessionLifetime time.Duration // default 24 h
+	Failures        storage.Failures // nil: no error page can be explained
+	SessionIdle     time.Duration    // default 8 h
+	SessionLifetime time.Duration    // default 24 h
 	Now             func() time.Time
 	Log             *slog.Logger
 }
@@ -34,6 +35,7 @@ type Browser struct {
 	cookies  cookies
 	store    *sessionStore
 	sessions storage.Sessions
+	failures storage.Failures
 	idle     time.Duration
 	lifetime time.Duration
 	now      func() time.Time
@@ -50,7 +52,7 @@ func NewBrowser(c BrowserConfig) (*Browser, error) {
 		return nil, errors.New("a browser needs Sessions")
 	}
 	b := &Browser{
-		origin: o, cookies: cookiesOf(o), sessions: c.Sessions,
+		origin: o, cookies: cookiesOf(o), sessions: c.Sessions, failures: c.Failures,
 		idle: cmp.Or(c.SessionIdle, 8*time.Hour), lifetime: cmp.Or(c.SessionLifetime, 24*time.Hour),
 		now: c.Now, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}

@@ -65,7 +65,7 @@ func behind(t testing.TB, issuer string, log io.Writer, proxies ...string) (http
 	t.Helper()
 	lines := slog.New(slog.NewTextHandler(log, nil))
 	db := storagetest.SQLite(t)
-	b, err := NewBrowser(BrowserConfig{Issuer: issuer, Sessions: db.Store().Sessions, Log: lines})
+	b, err := NewBrowser(BrowserConfig{Issuer: issuer, Sessions: db.Store().Sessions, Failures: db.Store().Failures, Log: lines})
 	if err != nil {
 		t.Fatal(err)
 	}

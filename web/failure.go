@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gatehouse/provider"
+	"gatehouse/storage"
 	"gatehouse/templates"
 )
 
@@ -51,7 +52,46 @@ func (b *Browser) fail(w http.ResponseWriter, r *http.Request, f failure) {
 		writeProblem(w, f.status, map[string]any{"error": f.code, "error_description": f.detail, "request_id": visitOf(r).id})
 		return
 	}
+	b.note(r, f.message, f.failure(r, b.origin))
 	b.showError(w, r, f.status, templates.ErrorView{Message: f.message})
+}
+
+// failure is what is kept of an error of the door's own: what it saw, and what
+// it wanted. What scanners find missing is not worth keeping.
+func (f failure) failure(r *http.Request, o origin) *storage.Failure {
+	kept := &storage.Failure{Details: map[string]string{"method": r.Method, "path": clean(r.URL.Path, 512)}}
+	switch f {
+	case notFound, wrongMethod:
+		return nil
+	case misdirected:
+		kept.Sent, kept.Expected = clean(r.Host, 512), o.host
+	case crossSite:
+		kept.Sent, kept.Expected = clean(cmp.Or(r.Header.Get("Origin"), "Sec-Fetch-Site: "+r.Header.Get("Sec-Fetch-Site")), 512), o.String()
+	case insecure:
+		kept.Sent, kept.Expected = "http", "https"
+	}
+	return kept
+}
+
+// note keeps why a person sees an error page, under the id that stands on it.
+// The page comes without, where that cannot be.
+func (b *Browser) note(r *http.Request, message string, f *storage.Failure) {
+	if b.failures == nil || f == nil {
+		return
+	}
+	kept := *f
+	kept.Code, kept.At = visitOf(r).id, b.now()
+	kept.Kind = cmp.Or(kept.Kind, strings.TrimPrefix(message, "error."))
+	if _, ok := b.cookies.secret(r, b.cookies.browser, browserPrefix); strings.HasPrefix(kept.Kind, "request.") {
+		kept.Details = maps.Clone(kept.Details)
+		if kept.Details == nil {
+			kept.Details = make(map[string]string)
+		}
+		kept.Details["browser_cookie"] = map[bool]string{true: "sent", false: "not sent"}[ok]
+	}
+	if err := b.failures.Note(r.Context(), &kept); err != nil {
+		b.log.WarnContext(r.Context(), "keep why a page failed", "error", err, "request_id", kept.Code)
+	}
 }
 
 // Error shows an error that must not be sent to a redirect URI.
@@ -59,6 +99,10 @@ func (b *Browser) Error(w http.ResponseWriter, r *http.Request, e provider.PageE
 	if e.Status == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
 	}
+	if e.Failure == nil {
+		e.Failure = new(storage.Failure)
+	}
+	b.note(r, e.Message, e.Failure)
 	b.showError(w, r, e.Status, templates.ErrorView{Message: e.Message, Parameter: e.Parameter, Back: e.ClientURI})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -123,6 +124,10 @@ func (b *Browser) SlowDown(w http.ResponseWriter, r *http.Request, name string, 
 		})
 		return
 	}
+	b.note(r, slowDown, &storage.Failure{
+		Sent: Network(Address(r)), Expected: fmt.Sprintf("at most %d in %s", max(rate.Burst, 1), window),
+		Details: map[string]string{"limit": name, "retry_after": wait + " s"},
+	})
 	b.showError(w, r, http.StatusTooManyRequests, templates.ErrorView{Message: slowDown, Wait: d.RetryAfter})
 }
 

@@ -30,7 +30,7 @@ func openLog(c config.Log, stderr io.Writer) *logSink {
 	_ = level.UnmarshalText([]byte(c.Level))
 	options := &slog.HandlerOptions{Level: level}
 
-	var handler slog.Handler = slog.NewJSONHandler(stderr, options)
+	var handler slog.Handler = slog.NewJSONHandler(plainJSON{stderr}, options)
 	if c.Format == "text" || c.Format == "auto" && terminal(stderr) {
 		handler = slog.NewTextHandler(stderr, options)
 	}
@@ -38,7 +38,7 @@ func openLog(c config.Log, stderr io.Writer) *logSink {
 		return &logSink{Logger: slog.New(handler)}
 	}
 	file := &timberjack.Logger{Filename: c.File, MaxSize: logFileMB, MaxBackups: logFileKeep, FileMode: 0o600}
-	return &logSink{slog.New(slog.NewMultiHandler(handler, slog.NewJSONHandler(file, options))), file}
+	return &logSink{slog.New(slog.NewMultiHandler(handler, slog.NewJSONHandler(plainJSON{file}, options))), file}
 }
 
 func terminal(w io.Writer) bool {

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 )
@@ -33,11 +38,53 @@ func (f *outputFormat) Set(s string) error {
 
 // printJSON writes v as indented JSON.
 func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(plainJSON{w})
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
+
+// printable keeps what a stranger wrote on its line, and from moving the cursor
+// or turning the text around.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRune(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	return b.String()
+}
+
+// plainJSON writes JSON that a terminal can be shown: encoding/json leaves the
+// control characters above ASCII, and those that turn text around, as they are.
+type plainJSON struct{ io.Writer }
+
+func (w plainJSON) Write(b []byte) (int, error) {
+	if !bytes.ContainsFunc(b, disturbing) {
+		return w.Writer.Write(b)
+	}
+	var plain bytes.Buffer
+	for _, r := range string(b) {
+		if !disturbing(r) {
+			plain.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&plain, `\u%04x`, unit)
+		}
+	}
+	if _, err := w.Writer.Write(plain.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// disturbing: what is not printed and is not the white space between JSON's own parts.
+func disturbing(r rune) bool { return r > ' ' && !unicode.IsPrint(r) }
 
 // printTable writes rows in columns, the first of them as headings.
 func printTable(w io.Writer, rows ...[]any) error {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"get":   scriptGet,
 			"mode":  scriptMode,
 			"lines": scriptLines,
+			"keep":  scriptKeep,
 		},
 	})
 }
@@ -108,6 +110,18 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s has mode %s, not %s", file, mode, args[0])
 		}
 	}
+}
+
+// scriptKeep keeps what the last output matches as a variable: keep NAME REGEXP.
+func scriptKeep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME REGEXP")
+	}
+	found := regexp.MustCompile(args[1]).FindString(ts.ReadFile("stdout"))
+	if found == "" {
+		ts.Fatalf("the output has no %s", args[1])
+	}
+	ts.Setenv(args[0], found)
 }
 
 // scriptLines checks how many lines the last command wrote to stderr.

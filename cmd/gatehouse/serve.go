@@ -126,7 +126,7 @@ func (s *server) start(ctx context.Context) (err error) {
 		return err
 	}
 	browser, err := web.NewBrowser(web.BrowserConfig{
-		Issuer: cfg.Issuer, Sessions: s.store.Sessions,
+		Issuer: cfg.Issuer, Sessions: s.store.Sessions, Failures: s.store.Failures,
 		SessionIdle: cfg.Session.Idle, SessionLifetime: cfg.Session.Lifetime, Log: log,
 	})
 	if err != nil {

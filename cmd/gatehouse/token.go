@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -115,10 +114,4 @@ func printInspection(w io.Writer, found *provider.Inspection, asJSON bool) error
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// printable keeps what a stranger wrote into a token from moving the cursor.
-func printable(s string) string {
-	q := strconv.Quote(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }

@@ -76,7 +76,7 @@ func New(t testing.TB, options ...Option) *House {
 	for i := range doors {
 		doors[i] = http.NewServeMux()
 	}
-	server := httptest.NewServer(storagetest.Spread(doors...))
+	server := httptest.NewServer(numbered(storagetest.Spread(doors...)))
 	t.Cleanup(server.Close)
 	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), skipped: new(atomic.Int64)}
 	h.config = provider.Config{
@@ -98,7 +98,7 @@ func New(t testing.TB, options ...Option) *House {
 func (h *House) Node() *House {
 	h.T.Helper()
 	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(numbered(mux))
 	h.T.Cleanup(server.Close)
 	other := h.another(server.URL, mux)
 	other.Run()
@@ -132,6 +132,17 @@ func (h *House) open(mux *http.ServeMux) {
 	h.Registrar = &provider.Registrar{Store: h.Store, Issuer: h.Issuer, Active: h.Keys.Active, Now: h.Now}
 	p.Routes(mux)
 	h.pages(mux)
+}
+
+// numbered gives each request an id, as the real door does.
+func numbered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := rand.Text()
+		w.Header().Set("X-Request-Id", id)
+		// A network each: no test is to see the bounds of what is noted.
+		from := storage.Origin{RequestID: id, Network: id}
+		next.ServeHTTP(w, r.WithContext(storage.WithOrigin(r.Context(), from)))
+	})
 }
 
 // Now is the house's clock.
@@ -184,6 +195,20 @@ func (h *House) Events() []*storage.Event {
 		h.T.Fatal(err)
 	}
 	return events
+}
+
+// Explain says what lies behind the answer with this request id.
+func (h *House) Explain(code string) *provider.Explanation {
+	h.T.Helper()
+	f, err := h.Store.Failures.Get(h.T.Context(), code)
+	if err != nil {
+		h.T.Fatalf("failure %s: %v", code, err)
+	}
+	explained, err := (&provider.Explainer{Clients: h.Store.Clients, Now: h.Now}).Explain(h.T.Context(), f)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return explained
 }
 
 // Inspector says why a token of this house is, or is not, acceptable.

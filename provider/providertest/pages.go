@@ -64,6 +64,12 @@ func (p pages) Error(w http.ResponseWriter, r *http.Request, e provider.PageErro
 	w.Header().Set("Page-Message", e.Message)
 	w.Header().Set("Page-Parameter", e.Parameter)
 	w.Header().Set("Page-Client", e.ClientURI)
+	if f := e.Failure; f != nil {
+		f.Code, f.At = storage.OriginOf(r.Context()).RequestID, p.Now()
+		if err := p.Store.Failures.Note(r.Context(), f); err != nil {
+			p.T.Errorf("note a failure: %v", err)
+		}
+	}
 	w.WriteHeader(e.Status)
 	w.Write([]byte("<h1>Error</h1>"))
 }

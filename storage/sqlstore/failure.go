@@ -10,32 +10,35 @@ import (
 
 const (
 	// maxFailures are kept in all.
-	maxFailures = 20_000
+	maxFailures = 30_000
 	// noteTimeout is how long a page waits for its failure to be kept.
 	noteTimeout = 300 * time.Millisecond
 )
 
-// What one network can have kept stays within half of maxFailures, so that
-// nobody alone can push out the failures of everybody else.
+// What one network can have kept in storage.FailuresKept is about half of
+// maxFailures, so that nobody alone can push out the failures of everybody else.
+// Errors that clients are sent count apart: some ask all the time whether
+// somebody is signed in, and no page must go unexplained for that.
 var (
-	notedOfNetwork = storage.Rate{Burst: 30, Every: time.Minute}
-	notedOfNode    = storage.Rate{Burst: 300, Every: time.Second}
+	shownOfNetwork    = storage.Rate{Burst: 30, Every: time.Minute}
+	answeredOfNetwork = storage.Rate{Burst: 30, Every: 2 * time.Minute}
+	notedOfNode       = storage.Rate{Burst: 300, Every: time.Second}
 )
 
 type failures struct{ *DB }
 
-const failureColumns = `code, at, kind, client_id, upstream, sent, expected, details`
+const failureColumns = `code, at, kind, client_id, upstream, sent, expected, details, answered`
 
 func (s failures) Note(ctx context.Context, f *storage.Failure) error {
-	if f.Code == "" || !s.noted.allows(storage.OriginOf(ctx).Network, f.At) {
+	if f.Code == "" || !s.noted.allows(account{storage.OriginOf(ctx).Network, f.Answered}, f.At) {
 		return nil
 	}
 	// A browser that went away is explained too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
 	defer cancel()
 	f = f.Bounded()
-	return s.write.exec(ctx, `INSERT INTO failures (`+failureColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
-		f.Code, ms(f.At), f.Kind, f.ClientID, f.Upstream, f.Sent, f.Expected, encode(f.Details))
+	return s.write.exec(ctx, `INSERT INTO failures (`+failureColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		f.Code, ms(f.At), f.Kind, f.ClientID, f.Upstream, f.Sent, f.Expected, encode(f.Details), f.Answered)
 }
 
 func (s failures) Get(ctx context.Context, code string) (*storage.Failure, error) {
@@ -49,23 +52,36 @@ func (s failures) ListByUpstream(ctx context.Context, upstream string, since tim
 
 func scanFailure(row scanner) (*storage.Failure, error) {
 	f := new(storage.Failure)
-	return f, notFound(row.Scan(&f.Code, instant{&f.At}, &f.Kind, &f.ClientID, &f.Upstream, &f.Sent, &f.Expected, decoded{&f.Details}))
+	return f, notFound(row.Scan(&f.Code, instant{&f.At}, &f.Kind, &f.ClientID, &f.Upstream, &f.Sent, &f.Expected, decoded{&f.Details}, &f.Answered))
+}
+
+// An account is whose failures are counted together.
+type account struct {
+	network  string
+	answered bool
+}
+
+func (a account) rate() storage.Rate {
+	if a.answered {
+		return answeredOfNetwork
+	}
+	return shownOfNetwork
 }
 
 // A budget counts what this node notes, in memory: counting in the database
 // would cost what it saves.
 type budget struct {
 	mu       sync.Mutex
-	node     time.Time            // when the whole burst is there again
-	networks map[string]time.Time // the same of each network
+	node     time.Time             // when the whole burst is there again
+	accounts map[account]time.Time // the same of each network
 }
 
 // allows counts one failure more, unless there were too many. A network that
 // had too many takes nothing from the others.
-func (b *budget) allows(network string, now time.Time) bool {
+func (b *budget) allows(a account, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ofNetwork, ok := counted(b.networks[network], now, notedOfNetwork)
+	own, ok := counted(b.accounts[a], now, a.rate())
 	if !ok {
 		return false
 	}
@@ -73,25 +89,25 @@ func (b *budget) allows(network string, now time.Time) bool {
 	if !ok {
 		return false
 	}
-	if b.networks == nil {
-		b.networks = make(map[string]time.Time)
+	if b.accounts == nil {
+		b.accounts = make(map[account]time.Time)
 	}
-	b.node, b.networks[network] = node, ofNetwork
+	b.node, b.accounts[a] = node, own
 	b.forget(now)
 	return true
 }
 
-// maxNetworks is how many networks are remembered before those that are at rest
-// are forgotten. The rate of the node bounds the others.
-const maxNetworks = 4096
+// maxAccounts are remembered before those that are at rest are forgotten. The
+// rate of the node bounds the others.
+const maxAccounts = 4096
 
 func (b *budget) forget(now time.Time) {
-	if len(b.networks) < maxNetworks {
+	if len(b.accounts) < maxAccounts {
 		return
 	}
-	for network, whole := range b.networks {
+	for a, whole := range b.accounts {
 		if !whole.After(now) {
-			delete(b.networks, network)
+			delete(b.accounts, a)
 		}
 	}
 }

@@ -41,7 +41,7 @@ var failureStories = []story{
 		ctx := storage.WithOrigin(h.ctx, storage.Origin{RequestID: "BCDF-GHJK"})
 		f := storage.NewFailure(ctx, h.now, "redirect_uri")
 		f.ClientID, f.Upstream, f.Sent, f.Expected = "app", "google", "http://app.example/", "https://app.example/"
-		f.Details = map[string]string{"line one": "a\nb\x1b[2J"}
+		f.Details, f.Answered = map[string]string{"line one": "a\nb\x1b[2J"}, true
 		h.must(h.Failures.Note(ctx, f))
 		got, err := h.Failures.Get(h.ctx, "BCDF-GHJK")
 		h.must(err)
@@ -83,6 +83,24 @@ var failureStories = []story{
 		equal(h, "kept of the first", h.noteFailures("192.0.2.1/32", 1000, h.now), 30)
 		equal(h, "kept of the second", h.noteFailures("192.0.2.2/32", 5, h.now), 5)
 		equal(h, "kept of the first later", h.noteFailures("192.0.2.1/32", 1000, h.after(3*time.Minute)), 3)
+	}},
+	{"errors that clients are sent leave room for those that people see", func(h *house) {
+		for i := range 100 {
+			h.must(h.Failures.Note(h.ctx, &storage.Failure{Code: fmt.Sprint("answered ", i), At: h.now, Answered: true}))
+		}
+		h.must(h.Failures.Note(h.ctx, &storage.Failure{Code: "seen", At: h.now}))
+		equal(h, "kept of those sent", h.explained("answered 29") && !h.explained("answered 30"), true)
+		equal(h, "the one that was seen is kept", h.explained("seen"), true)
+	}},
+	{"a secret that got into it is not kept", func(h *house) {
+		f := &storage.Failure{
+			Code: "c", At: h.now, ClientID: "ghs_ABCDEFGHIJKLMNOP", Sent: "https://app.example/ghc_ABCDEFGHIJKLMNOP",
+			Details: map[string]string{"why": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl and GOCSPX-abcdefghijklmnop"},
+		}
+		h.must(h.Failures.Note(h.ctx, f))
+		got, err := h.Failures.Get(h.ctx, "c")
+		h.must(err)
+		equal(h, "failure", got.ClientID+" "+got.Sent+" "+got.Details["why"], "ghs_… https://app.example/ghc_… eyJ… and GOCSPX-…")
 	}},
 	{"many networks are noted at the rate of a node", func(h *house) {
 		kept := 0

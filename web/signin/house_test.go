@@ -113,7 +113,7 @@ func (h *house) door(p plans) http.Handler {
 		JWKSMaxAge: 5 * time.Minute, Now: h.now, Log: log,
 	})
 	must(h.t, ring.Start(h.t.Context()))
-	browser, err := web.NewBrowser(web.BrowserConfig{Issuer: h.issuer, Sessions: h.store.Sessions, Now: h.now, Log: log})
+	browser, err := web.NewBrowser(web.BrowserConfig{Issuer: h.issuer, Sessions: h.store.Sessions, Failures: h.store.Failures, Now: h.now, Log: log})
 	must(h.t, err)
 	h.people, err = identity.New(identity.Config{
 		Store: h.store, Policy: identity.DefaultPolicy(), Hash: p.cost, Issuer: h.issuer, Now: h.now, Log: log,

@@ -61,6 +61,8 @@ func assemble(t testing.TB, issuer string, nodes []*node, settings []string) *se
 			"GATEHOUSE_DATA_DIR=" + n.data,
 			// All that the tests send comes from one network.
 			"GATEHOUSE_RATE_LIMIT_AUTHORIZE_PER_MINUTE=0",
+			// Nobody sends anything to a server that a test stops.
+			"GATEHOUSE_DRAIN_DELAY=0s",
 		}, settings...)
 		s.stdout, s.stderr = append(s.stdout, n.stdout), append(s.stderr, n.stderr)
 	}

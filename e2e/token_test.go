@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ type answer struct {
 	status  int
 	body    string
 	header  http.Header
+	closes  bool   // the connection ends with it
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
@@ -23,6 +25,11 @@ type answer struct {
 
 // ask posts a form to the token endpoint at address, as this client.
 func (c client) ask(ctx context.Context, address string, form url.Values) (answer, error) {
+	return c.askBy(ctx, http.DefaultClient, address, form)
+}
+
+// askBy is ask by way of this HTTP client, which may reach one node alone.
+func (c client) askBy(ctx context.Context, by *http.Client, address string, form url.Values) (answer, error) {
 	if c.secret == "" {
 		form.Set("client_id", c.id)
 	}
@@ -34,12 +41,12 @@ func (c client) ask(ctx context.Context, address string, form url.Values) (answe
 	if c.secret != "" {
 		req.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret))
 	}
-	return tell(req)
+	return tell(by, req)
 }
 
 // tell sends a request and reads the answer whole.
-func tell(req *http.Request) (answer, error) {
-	resp, err := http.DefaultClient.Do(req)
+func tell(by *http.Client, req *http.Request) (answer, error) {
+	resp, err := by.Do(req)
 	if err != nil {
 		return answer{}, err
 	}
@@ -48,7 +55,7 @@ func tell(req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{status: resp.StatusCode, body: string(body), header: resp.Header}
+	a := answer{status: resp.StatusCode, body: string(body), header: resp.Header, closes: resp.Close}
 	if err := json.Unmarshal(body, &a); err != nil {
 		return a, fmt.Errorf("%d %s: %w", a.status, a.body, err)
 	}
@@ -66,4 +73,9 @@ func (a *app) redemption(response url.Values) url.Values {
 
 func refreshing(token string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
+}
+
+// basic is the credentials of a client as HTTP has them.
+func basic(c client) string {
+	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.id) + ":" + url.QueryEscape(c.secret)))
 }

@@ -122,8 +122,20 @@ func (h *Health) note(ctx context.Context, name string, c checked) {
 	}
 }
 
-// Drain makes /readyz answer 503: the server is stopping.
+// Drain makes /readyz answer 503 and every answer the last of its connection:
+// the server is stopping.
 func (h *Health) Drain() { h.draining.Store(true) }
+
+// parting ends connections politely while the server is stopping: who keeps
+// one open for more requests learns it with an answer, not by losing a request.
+func (h *Health) parting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
 
 // Routes adds the three addresses to mux.
 func (h *Health) Routes(mux *http.ServeMux) {

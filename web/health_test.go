@@ -184,3 +184,18 @@ func TestAStoppingServerIsNotReady(t *testing.T) {
 		t.Errorf("POST: %d", w.Code)
 	}
 }
+
+func TestAC233_AServerThatStopsEndsItsConnectionsWithAnAnswer(t *testing.T) {
+	h := newTestHealth(slog.New(slog.DiscardHandler))
+	door := h.parting(http.NotFoundHandler())
+	for _, stopping := range []bool{false, true} {
+		if stopping {
+			h.Drain()
+		}
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if closes := w.Header().Get("Connection") == "close"; closes != stopping {
+			t.Errorf("stopping: %t, and the connection ends: %t", stopping, closes)
+		}
+	}
+}

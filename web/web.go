@@ -63,10 +63,12 @@ func New(c Config) (http.Handler, error) {
 	for _, part := range c.Parts {
 		part.Routes(mux)
 	}
+	door := d.observe(d.cleanPaths(d.ownHost(d.secure(d.bounded(d.sameSite(c.Provider, d.limited(d.route(mux))))))))
 	if c.Health != nil {
 		c.Health.Routes(mux)
+		door = c.Health.parting(door)
 	}
-	return d.observe(d.cleanPaths(d.ownHost(d.secure(d.bounded(d.sameSite(c.Provider, d.limited(d.route(mux)))))))), nil
+	return door, nil
 }
 
 // A door is what every request passes.

@@ -32,8 +32,8 @@ import (
 func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the provider",
-		Long: `Runs the provider until SIGINT or SIGTERM; then it finishes what is in flight,
-for at most 30 seconds. SIGHUP rereads the declared clients, the TLS certificate
+		Long: `Runs the provider until SIGINT or SIGTERM; then it drains (drain_delay) and
+finishes what is in flight, within 30 seconds. SIGHUP rereads the declared clients, the TLS certificate
 and the log file's path.
 
 With nothing configured it makes ./data, with an embedded database and its
@@ -219,11 +219,11 @@ func (s *server) turn(loop func(context.Context) error) {
 	})
 }
 
-// stopWithin is how long requests in flight may take once the server stops.
+// stopWithin is how long stopping may take: what is in flight then is cut off.
 const stopWithin = 30 * time.Second
 
-// wait runs until ctx ends, or the listener fails; then it stops accepting,
-// finishes what is in flight and closes everything.
+// wait runs until ctx ends, or the listener fails; then it drains, stops
+// accepting, finishes what is in flight and closes everything.
 func (s *server) wait(ctx context.Context) error {
 	var err error
 	select {
@@ -231,9 +231,9 @@ func (s *server) wait(ctx context.Context) error {
 		err = fmt.Errorf("listen on %s: %w", s.cfg.Listen, err)
 	case <-ctx.Done():
 		s.log.InfoContext(ctx, "stopping")
-		s.health.Drain()
 		finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
+		s.drain()
 		if serr := s.http.Shutdown(finish); serr != nil {
 			err = fmt.Errorf("requests were cut off after %s", stopWithin)
 			s.http.Close()
@@ -242,6 +242,14 @@ func (s *server) wait(ctx context.Context) error {
 	err = errors.Join(err, s.close())
 	s.log.Info("stopped")
 	return err
+}
+
+// drain tells balancers that this node is stopping, and goes on answering until
+// they have noticed: one that closes its listener first fails whatever they
+// send meanwhile.
+func (s *server) drain() {
+	s.health.Drain()
+	time.Sleep(s.cfg.DrainDelay)
 }
 
 // close ends the loops and gives back what startServer took.

@@ -121,7 +121,8 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
-// checkDatabase settles the address of the database and who migrates it.
+// checkDatabase settles the address of the database and what follows from
+// whether it is this process's own.
 func (r *reading) checkDatabase() {
 	c := r.c
 	if c.DataDir == "" {
@@ -138,6 +139,9 @@ func (r *reading) checkDatabase() {
 	}
 	if c.Migrate == "" {
 		c.Migrate = "manual"
+	}
+	if _, embedded := c.SQLite(); !embedded && c.origins["drain_delay"].Layer == "default" {
+		c.DrainDelay = 5 * time.Second
 	}
 	if c.Database.MinConnections > c.Database.MaxConnections {
 		r.refuse("database.min_connections", "is %d; it must be at most database.max_connections, %d", c.Database.MinConnections, c.Database.MaxConnections)

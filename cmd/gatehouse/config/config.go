@@ -24,6 +24,11 @@ type Config struct {
 	// The address to listen on, as host:port. Default: 127.0.0.1:8000 for a loopback
 	// issuer, else :8000. PORT changes the port alone.
 	Listen string `setting:"listen" flag:"serve"`
+	// How long a server that was told to stop goes on taking requests: /readyz answers
+	// 503 at once, and this is how long balancers have to notice. It is part of the
+	// 30 seconds that stopping takes at most. Default: 5s on PostgreSQL, where other
+	// nodes take over; 0s on SQLite.
+	DrainDelay time.Duration `setting:"drain_delay" min:"0s" max:"25s"`
 	// The directory of the embedded database, the generated master key and its lock.
 	// It is made where it is missing, closed to all but its owner.
 	DataDir string `setting:"data_dir" default:"./data" flag:"all"`

@@ -205,6 +205,23 @@ func TestTheDatabaseComesFromItsWellKnownNames(t *testing.T) {
 	}
 }
 
+func TestOnlyWhereOtherNodesTakeOverDoesAServerWaitBeforeItStops(t *testing.T) {
+	postgres := []string{"GATEHOUSE_MASTER_KEY=" + goodKey, "DATABASE_URL=postgres://db.example/x"}
+	for _, c := range []struct {
+		env  []string
+		want time.Duration
+	}{
+		{nil, 0},
+		{[]string{"GATEHOUSE_DRAIN_DELAY=3s"}, 3 * time.Second},
+		{postgres, 5 * time.Second},
+		{append(postgres, "GATEHOUSE_DRAIN_DELAY=0s"), 0},
+	} {
+		if got := mustLoad(t, c.env...).DrainDelay; got != c.want {
+			t.Errorf("%v: %v", c.env, got)
+		}
+	}
+}
+
 func TestASecretFileMustBeClosedToOthers(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string, mode os.FileMode) string {

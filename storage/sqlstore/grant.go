@@ -50,25 +50,32 @@ const create = `
 	RETURNING id`
 
 func (s grants) Create(ctx context.Context, g *storage.Grant, code storage.Digest, requestID string, e *storage.Event) error {
+	if requestID == "" && e == nil {
+		return s.insert(ctx, s.write, g, code)
+	}
 	return s.write.act(ctx, func(q runner) error {
 		if requestID != "" {
 			if err := take(ctx, q, requestID, g.CreatedAt); err != nil {
 				return err
 			}
 		}
-		ends := g.CodeExpiresAt
-		if g.RefreshExpiresAt.After(ends) {
-			ends = g.RefreshExpiresAt
-		}
-		var id string
-		err := q.row(ctx, create, ms(g.CreatedAt), g.ID, g.UserID, g.ClientID, g.SessionID, g.Epoch, words(g.Scopes), words(g.Resources), g.Offline,
-			g.Nonce, g.Claims, ms(g.AuthTime), words(g.AMR), g.ACR, g.TokenLifetime.Milliseconds(), code, g.RedirectURI, orNull(g.CodeChallenge),
-			g.NonceInsteadOfPKCE, ms(g.CodeExpiresAt), g.RefreshIdle.Milliseconds(), ms(g.RefreshExpiresAt), ms(ends.Add(g.TokenLifetime))).Scan(&id)
-		if err != nil {
-			return notFound(s.unique(err))
+		if err := s.insert(ctx, q, g, code); err != nil {
+			return err
 		}
 		return note(ctx, q, e)
 	})
+}
+
+func (s grants) insert(ctx context.Context, q runner, g *storage.Grant, code storage.Digest) error {
+	ends := g.CodeExpiresAt
+	if g.RefreshExpiresAt.After(ends) {
+		ends = g.RefreshExpiresAt
+	}
+	var id string
+	err := q.row(ctx, create, ms(g.CreatedAt), g.ID, g.UserID, g.ClientID, g.SessionID, g.Epoch, words(g.Scopes), words(g.Resources), g.Offline,
+		g.Nonce, g.Claims, ms(g.AuthTime), words(g.AMR), g.ACR, g.TokenLifetime.Milliseconds(), code, g.RedirectURI, orNull(g.CodeChallenge),
+		g.NonceInsteadOfPKCE, ms(g.CodeExpiresAt), g.RefreshIdle.Milliseconds(), ms(g.RefreshExpiresAt), ms(ends.Add(g.TokenLifetime))).Scan(&id)
+	return notFound(s.unique(err))
 }
 
 func (s grants) Get(ctx context.Context, id string) (*storage.Grant, error) {

@@ -51,7 +51,10 @@ type Options struct {
 	AnySchema bool
 	// MinConns and MaxConns bound the pool on PostgreSQL; defaults 5 and 20.
 	MinConns, MaxConns int32
-	Log                *slog.Logger
+	// Watch is told of each statement that the store runs, from whatever
+	// goroutine runs it. Those that frame a transaction are not told.
+	Watch func(statement string)
+	Log   *slog.Logger
 	// Now is this machine's clock, to hold the server's against; default time.Now.
 	Now func() time.Time
 }
@@ -74,6 +77,8 @@ type dialect struct {
 	name string
 	// now is the server's clock in microseconds, as an expression.
 	now string
+	// place is the column, of every table, of where a row lies.
+	place string
 	// unique reports whether err is a broken unique constraint.
 	unique func(err error) bool
 }

@@ -13,8 +13,9 @@ import (
 )
 
 var postgresDialect = dialect{
-	name: "PostgreSQL",
-	now:  `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+	name:  "PostgreSQL",
+	now:   `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
+	place: "ctid",
 	unique: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && e.Code == "23505"
@@ -49,7 +50,7 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return nil, unreachable(name, err)
 	}
 	handle := stdlib.OpenDBFromPool(conns)
-	p := &pool{db: handle, deadlock: func(err error) bool {
+	p := &pool{db: handle, watch: o.Watch, deadlock: func(err error) bool {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && e.Code == "40P01"
 	}}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ func (s *schema) settle(ctx context.Context, o Options) error {
 	if err != nil {
 		return s.explained(err)
 	}
-	want, err := newest()
+	want, err := s.newest()
 	switch {
 	case err != nil:
 		return err
@@ -50,7 +51,8 @@ func (s *schema) settle(ctx context.Context, o Options) error {
 	return s.up(ctx)
 }
 
-// up applies what is pending, each step in its own transaction, under a lock.
+// up applies what is pending, under a lock: each step in its own transaction, or
+// written so that it goes on where it was interrupted.
 func (s *schema) up(ctx context.Context) error {
 	release, err := s.hold()
 	if err != nil {
@@ -77,6 +79,14 @@ func (s *schema) hold() (release func() error, err error) {
 	return s.lock.release, nil
 }
 
+// files are the migrations for this database.
+func (s *schema) files() fs.ReadDirFS {
+	if s.dialect == goose.DialectPostgres {
+		return migrations.Of("postgres")
+	}
+	return migrations.Of("sqlite")
+}
+
 func (s *schema) provider() (*goose.Provider, error) {
 	options := []goose.ProviderOption{goose.WithSlog(s.log), goose.WithDisableGlobalRegistry(true)}
 	if s.dialect == goose.DialectPostgres {
@@ -87,7 +97,7 @@ func (s *schema) provider() (*goose.Provider, error) {
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(s.dialect, s.db, migrations.Files, options...)
+	p, err := goose.NewProvider(s.dialect, s.db, s.files(), options...)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
@@ -151,7 +161,7 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of %s: %w", db.schema.name, err)
 	}
-	known, err := sources()
+	known, err := db.schema.sources()
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +179,8 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 }
 
 // sources lists the migrations of this program.
-func sources() ([]Migration, error) {
-	files, err := migrations.Files.ReadDir(".")
+func (s *schema) sources() ([]Migration, error) {
+	files, err := s.files().ReadDir(".")
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
@@ -185,8 +195,8 @@ func sources() ([]Migration, error) {
 	return all, nil
 }
 
-func newest() (int64, error) {
-	all, err := sources()
+func (s *schema) newest() (int64, error) {
+	all, err := s.sources()
 	if err != nil {
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,7 +56,7 @@ func run(t *testing.T, db *sqlstore.DB, query string) {
 // steps is how many migrations there are, and the version of the last.
 func steps(t *testing.T) (n int, newest string) {
 	t.Helper()
-	files, err := migrations.Files.ReadDir(".")
+	files, err := migrations.Of("sqlite").ReadDir(".")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no migrations: %v", err)
 	}
@@ -112,12 +113,12 @@ func TestAC249_AMigrationThatBrokeOffCompletesWhenRunAgain(t *testing.T) {
 		step  int
 	}
 	var tables []made
-	files, err := migrations.Files.ReadDir(".")
+	files, err := migrations.Of("sqlite").ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for step, f := range files {
-		text, err := migrations.Files.ReadFile(f.Name())
+		text, err := fs.ReadFile(migrations.Of("sqlite"), f.Name())
 		if err != nil {
 			t.Fatal(err)
 		}

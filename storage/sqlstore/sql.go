@@ -26,8 +26,16 @@ type runner interface {
 type pool struct {
 	db         *sql.DB
 	prepare    bool
-	deadlock   func(error) bool // reports whether this act was sacrificed to another; nil: there is one writer
-	statements sync.Map         // query -> *sql.Stmt
+	watch      func(statement string) // is told of each statement; nil: nobody is
+	deadlock   func(error) bool       // reports whether this act was sacrificed to another; nil: there is one writer
+	statements sync.Map               // query -> *sql.Stmt
+}
+
+// runs tells whoever watches.
+func (p *pool) runs(statement string) {
+	if p.watch != nil {
+		p.watch(statement)
+	}
 }
 
 // statement returns the prepared query, or nil where it runs unprepared. One
@@ -51,6 +59,7 @@ func (p *pool) statement(ctx context.Context, query string) *sql.Stmt {
 }
 
 func (p *pool) row(ctx context.Context, query string, args ...any) *sql.Row {
+	p.runs(query)
 	if s := p.statement(ctx, query); s != nil {
 		return s.QueryRowContext(ctx, args...)
 	}
@@ -58,6 +67,7 @@ func (p *pool) row(ctx context.Context, query string, args ...any) *sql.Row {
 }
 
 func (p *pool) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	p.runs(query)
 	if s := p.statement(ctx, query); s != nil {
 		return s.QueryContext(ctx, args...)
 	}
@@ -65,6 +75,7 @@ func (p *pool) rows(ctx context.Context, query string, args ...any) (*sql.Rows, 
 }
 
 func (p *pool) exec(ctx context.Context, query string, args ...any) error {
+	p.runs(query)
 	var err error
 	if s := p.statement(ctx, query); s != nil {
 		_, err = s.ExecContext(ctx, args...)
@@ -75,18 +86,48 @@ func (p *pool) exec(ctx context.Context, query string, args ...any) error {
 }
 
 // A transaction runs statements in one act.
-type transaction struct{ tx *sql.Tx }
+type transaction struct {
+	tx   *sql.Tx
+	pool *pool
+	// unprepared are statements that the pool does not keep yet. The one
+	// connection that writes is this transaction's: they are prepared after it.
+	unprepared *[]string
+}
+
+// statement returns the prepared query where the pool keeps it, or nil.
+func (t transaction) statement(ctx context.Context, query string) *sql.Stmt {
+	t.pool.runs(query)
+	if !t.pool.prepare {
+		return nil
+	}
+	if s, ok := t.pool.statements.Load(query); ok {
+		return t.tx.StmtContext(ctx, s.(*sql.Stmt))
+	}
+	*t.unprepared = append(*t.unprepared, query)
+	return nil
+}
 
 func (t transaction) row(ctx context.Context, query string, args ...any) *sql.Row {
+	if s := t.statement(ctx, query); s != nil {
+		return s.QueryRowContext(ctx, args...)
+	}
 	return t.tx.QueryRowContext(ctx, query, args...)
 }
 
 func (t transaction) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s := t.statement(ctx, query); s != nil {
+		return s.QueryContext(ctx, args...)
+	}
 	return t.tx.QueryContext(ctx, query, args...)
 }
 
 func (t transaction) exec(ctx context.Context, query string, args ...any) error {
-	_, err := t.tx.ExecContext(ctx, query, args...)
+	var err error
+	if s := t.statement(ctx, query); s != nil {
+		_, err = s.ExecContext(ctx, args...)
+	} else {
+		_, err = t.tx.ExecContext(ctx, query, args...)
+	}
 	return err
 }
 
@@ -128,11 +169,16 @@ func (p *pool) actOnce(ctx context.Context, f func(runner) error) (err error) {
 			err = fmt.Errorf("roll back: %w (after: %v)", failed, err)
 		}
 	}()
-	if err := f(transaction{tx}); err != nil {
+	var unprepared []string
+	if err := f(transaction{tx, p, &unprepared}); err != nil {
 		return err
 	}
 	done = true // a commit that fails has rolled back
-	return tx.Commit()
+	err = tx.Commit()
+	for _, query := range unprepared {
+		p.statement(ctx, query)
+	}
+	return err
 }
 
 // actAndRefuse carries a refusal out of an act whose writes stay: the

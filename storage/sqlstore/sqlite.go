@@ -19,8 +19,9 @@ import (
 )
 
 var sqliteDialect = dialect{
-	name: "SQLite",
-	now:  `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+	name:  "SQLite",
+	now:   `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`,
+	place: "rowid",
 	unique: func(err error) bool {
 		e, ok := errors.AsType[*sqlite.Error](err)
 		return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
@@ -57,7 +58,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	db.write, db.read = &pool{db: write, prepare: true}, &pool{db: read, prepare: true}
+	db.write, db.read = &pool{db: write, prepare: true, watch: o.Watch}, &pool{db: read, prepare: true, watch: o.Watch}
 	db.closers = append([]func() error{read.Close, write.Close}, db.closers...)
 
 	if err := connect(ctx, write); err != nil {
@@ -147,5 +148,7 @@ func (l *fileLock) release() error {
 	}
 	f := l.file
 	l.file = nil
-	return f.Close() // closing gives the lock back
+	// Closing would give it back too, but not while a child that is being started
+	// has the file as well.
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }

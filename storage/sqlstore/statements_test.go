@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,16 +19,14 @@ import (
 // The WHERE clause is the lock: the acts that every request needs are one
 // statement each, and the others as few as they can be.
 func TestTheUsualActsAreOneStatement(t *testing.T) {
-	path := storagetest.File(t)
-	plain := open(t, sqlstore.Options{URL: "sqlite://" + path})
-	scene(t, plain.Store(), "g")
-	scene(t, plain.Store(), "h")
-	db, n := plain.Counted(path)
-	defer db.Close()
+	var n atomic.Int64
+	db := open(t, sqlstore.Options{URL: "sqlite://" + storagetest.File(t), Watch: func(string) { n.Add(1) }})
 	s := db.Store()
+	scene(t, s, "g")
+	scene(t, s, "h")
 	device := &storage.DeviceRequest{UserCode: "BCDFGHJK", ClientID: "g", CreatedAt: began, ExpiresAt: began.Add(time.Minute)}
 	poll := storage.DevicePoll{Code: storage.NewDigest(storage.DeviceSecret, "d"), ClientID: "g", GrantID: "d", Now: began}
-	if err := plain.Store().Devices.Create(t.Context(), device, poll.Code); err != nil {
+	if err := s.Devices.Create(t.Context(), device, poll.Code); err != nil {
 		t.Fatal(err)
 	}
 	now := began.Add(time.Second)

@@ -2,7 +2,12 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
 	"time"
 
 	"gatehouse/storage"
@@ -21,25 +26,26 @@ const (
 )
 
 // sweeps says what leaves which table: rows whose column is older than keep.
+// Events stay: they are the audit log.
 var sweeps = []struct {
-	table, key, column string
-	keep               time.Duration
+	table, column string
+	keep          time.Duration
 }{
-	{"auth_requests", "id", "expires_at", keepRequests},
-	{"logout_requests", "id", "expires_at", keepRequests},
-	{"upstream_flows", "state", "expires_at", keepRequests},
-	{"pending_identities", "id", "expires_at", keepRequests},
-	{"sessions", "id", "expires_at", keepFlows},
-	{"device_codes", "code", "expires_at", keepFlows},
-	{"grants", "id", "ends_at", 0},
-	{"revocations", "value", "expires_at", time.Minute},
-	{"access_tokens", "id", "expires_at", time.Minute},
-	{"used_ids", "id", "expires_at", time.Minute},
-	{"setup_links", "digest", "expires_at", keepFlows},
-	{"browsers", "browser", "seen_at", keepBrowser},
-	{"guesses", "key", "failed_at", keepGuesses},
-	{"deliveries", "id", "finished_at", keepReceipt},
-	{"failures", "code", "at", storage.FailuresKept},
+	{"auth_requests", "expires_at", keepRequests},
+	{"logout_requests", "expires_at", keepRequests},
+	{"upstream_flows", "expires_at", keepRequests},
+	{"pending_identities", "expires_at", keepRequests},
+	{"sessions", "expires_at", keepFlows},
+	{"device_codes", "expires_at", keepFlows},
+	{"grants", "ends_at", 0},
+	{"revocations", "expires_at", time.Minute},
+	{"access_tokens", "expires_at", time.Minute},
+	{"used_ids", "expires_at", time.Minute},
+	{"setup_links", "expires_at", keepFlows},
+	{"browsers", "seen_at", keepBrowser},
+	{"guesses", "failed_at", keepGuesses},
+	{"deliveries", "finished_at", keepReceipt},
+	{"failures", "at", storage.FailuresKept},
 }
 
 // stays says which rows of a table do not leave yet, although their time is
@@ -50,7 +56,7 @@ var stays = map[string]string{
 }
 
 // Sweep removes what is over, in bounded batches that no request waits for,
-// until ctx ends.
+// until ctx ends. Of several nodes one sweeps each time.
 func (db *DB) Sweep(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -59,51 +65,93 @@ func (db *DB) Sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			if err := db.SweepOnce(ctx, now); err != nil && ctx.Err() == nil {
+			if err := db.sweepInTurn(ctx, now); err != nil && ctx.Err() == nil {
 				db.log.ErrorContext(ctx, "sweep", "error", err)
 			}
 		}
 	}
 }
 
+// turn is how often anybody sweeps: a little more often than each node asks,
+// so that one alone never comes too early.
+var turn = storage.Rate{Burst: 1, Every: sweepEvery - 5*time.Second}
+
+// sweepInTurn sweeps unless another node does. A sweep may last longer than
+// its turn; two at once take nothing from each other but time.
+func (db *DB) sweepInTurn(ctx context.Context, now time.Time) error {
+	d, err := db.Limits().Allow(ctx, "sweep", turn)
+	if err != nil || !d.Allowed {
+		return err
+	}
+	return db.SweepOnce(ctx, now)
+}
+
 // SweepOnce removes what is over at now.
 func (db *DB) SweepOnce(ctx context.Context, now time.Time) error {
 	for _, s := range sweeps {
-		over := s.column + ` < $1`
-		if condition, ok := stays[s.table]; ok {
-			over += ` AND NOT ` + condition
-		}
-		query := `DELETE FROM ` + s.table + ` WHERE ` + over + ` AND ` + s.key + ` IN (
-			SELECT ` + s.key + ` FROM ` + s.table + ` WHERE ` + over + ` LIMIT $2) RETURNING 1`
-		if err := db.sweep(ctx, query, ms(now.Add(-s.keep))); err != nil {
+		if err := db.sweep(ctx, s.table, s.column, now.Add(-s.keep).UnixMilli()); err != nil {
 			return fmt.Errorf("sweep %s: %w", s.table, err)
 		}
 	}
-	// By the clock that counted.
-	query := `DELETE FROM limits WHERE tat < ` + db.dialect.now + ` AND key IN (
-		SELECT key FROM limits WHERE tat < ` + db.dialect.now + ` LIMIT $1) RETURNING 1`
-	if err := db.sweep(ctx, query); err != nil {
+	counted, err := db.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	if err := db.sweep(ctx, "limits", "tat", counted.UnixMicro()); err != nil {
 		return fmt.Errorf("sweep limits: %w", err)
 	}
-	query = `DELETE FROM failures WHERE code IN (
-		SELECT code FROM failures ORDER BY at DESC, code DESC LIMIT $2 OFFSET $1) RETURNING 1`
-	if err := db.sweep(ctx, query, maxFailures); err != nil {
+	if err := db.sweepFailures(ctx); err != nil {
 		return fmt.Errorf("sweep failures: %w", err)
 	}
 	return nil
 }
 
-func (db *DB) sweep(ctx context.Context, query string, args ...any) error {
-	args = append(args, sweepBatch)
+// sweepFailures removes what is older than the newest maxFailures.
+func (db *DB) sweepFailures(ctx context.Context) error {
+	var at int64
+	err := db.read.row(ctx, `SELECT at FROM failures ORDER BY at DESC, code DESC LIMIT 1 OFFSET $1`, maxFailures).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return db.sweep(ctx, "failures", "at", at+1)
+}
+
+// batch removes the next rows of a table whose column is from $2 on and below
+// $1, and returns that column. They are found by the index on it and removed by
+// where they lie, so that a batch costs the same however much is left.
+func (db *DB) batch(table, column string) string {
+	over := column + ` < $1 AND ` + column + ` >= $2`
+	if condition, ok := stays[table]; ok {
+		over += ` AND NOT ` + condition
+	}
+	place := db.dialect.place
+	return `DELETE FROM ` + table + ` WHERE ` + over + ` AND ` + place + ` IN (
+		SELECT ` + place + ` FROM ` + table + ` WHERE ` + over + ` ORDER BY ` + column + ` LIMIT ` + strconv.Itoa(sweepBatch) + `)
+		RETURNING ` + column
+}
+
+// sweep removes batches until one is not full. Each is an act of its own, so
+// that no lock outlives it and whoever waits comes in between; and each begins
+// where the last ended, so that what stays is passed over once.
+func (db *DB) sweep(ctx context.Context, table, column string, before int64) error {
+	query, from := db.batch(table, column), int64(math.MinInt64)
 	for {
-		gone, err := list(ctx, db.write, func(s scanner) (n int, err error) {
-			err = s.Scan(&n)
-			return n, err
-		}, query, args...)
+		var gone []int64
+		err := db.write.act(ctx, func(q runner) (err error) {
+			gone, err = list(ctx, q, func(s scanner) (at int64, err error) {
+				err = s.Scan(&at)
+				return at, err
+			}, query, before, from)
+			return err
+		})
 		if err != nil || len(gone) < sweepBatch {
 			return err
 		}
-		select { // leave the write connection to whoever waits for it
+		from = slices.Max(gone)
+		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):

@@ -4,14 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
-
-	"gatehouse/migrations"
 )
 
 // CheckSchema says what is wrong with the schema and the rights on it: an
@@ -39,7 +38,7 @@ func (s *schema) whole(ctx context.Context) error {
 	if err != nil {
 		return s.explained(err)
 	}
-	known, err := sources()
+	known, err := s.sources()
 	if err != nil {
 		return err
 	}
@@ -73,13 +72,13 @@ func (s *schema) missingTables(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := sources()
+	known, err := s.sources()
 	if err != nil {
 		return nil, err
 	}
 	var missing []string
 	for _, m := range known {
-		text, err := migrations.Files.ReadFile(m.Name)
+		text, err := fs.ReadFile(s.files(), m.Name)
 		if err != nil {
 			return nil, fmt.Errorf("read the migrations: %w", err)
 		}

@@ -267,6 +267,10 @@ func (brokenTokens) Find(context.Context, storage.Digest, time.Time) (*storage.A
 	return nil, errDisk
 }
 
+func (brokenTokens) Live(context.Context, storage.Digest, time.Time) (*storage.AccessToken, *storage.Grant, *storage.User, error) {
+	return nil, nil, nil, errDisk
+}
+
 type brokenLive struct{ storage.Grants }
 
 func (brokenLive) Live(context.Context, string, string, time.Time) (*storage.Grant, *storage.User, error) {

@@ -62,8 +62,8 @@ func (p *Provider) accessToken(ctx context.Context, t *tokenRequest, signer *key
 	return token, nil
 }
 
-// A bearer is an access token that is good now. Grant and user are read where a JWT
-// names a grant, since its life is judged in the same look.
+// A bearer is an access token that is good now. Grant and user are there where
+// a JWT names a grant, since its life is judged in the same look.
 type bearer struct {
 	*accessClaims
 	user  *storage.User
@@ -110,10 +110,36 @@ func (p *Provider) opaqueBearer(ctx context.Context, token string) (*bearer, err
 	if err != nil {
 		return nil, p.judged(ctx, err)
 	}
-	return &bearer{accessClaims: &accessClaims{
+	return &bearer{accessClaims: p.opaqueClaims(t)}, nil
+}
+
+// opaqueClaims are what a JWT in the place of t would say.
+func (p *Provider) opaqueClaims(t *storage.AccessToken) *accessClaims {
+	return &accessClaims{
 		Issuer: p.issuer, Subject: t.Subject, Audience: t.Audience, ClientID: t.ClientID, ID: t.ID,
 		IssuedAt: t.IssuedAt.Unix(), ExpiresAt: t.ExpiresAt.Unix(), Scope: strings.Join(t.Scopes, " "), Grant: t.Grant,
-	}}, nil
+	}
+}
+
+// owner is bearer for whoever asks about the person: grant and user come with
+// an opaque token of a person too, in the same look.
+func (p *Provider) owner(ctx context.Context, token string) (*bearer, error) {
+	if !isOpaque(token) {
+		return p.bearer(ctx, token)
+	}
+	t, g, u, err := p.store.AccessTokens.Live(ctx, storage.NewDigest(storage.AccessSecret, token), p.now())
+	if err == nil {
+		return &bearer{p.opaqueClaims(t), u, g}, nil
+	}
+	if !errors.Is(err, storage.ErrNotFound) {
+		return nil, p.lost(ctx, "look for an access token", err)
+	}
+	// A client's own, or none. One whose grant came to life meanwhile was refused.
+	b, refusal := p.opaqueBearer(ctx, token)
+	if refusal == nil && b.Grant != "" {
+		return nil, p.judged(ctx, err)
+	}
+	return b, refusal
 }
 
 // judged is what a caller may learn of a token's end.

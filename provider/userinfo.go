@@ -30,7 +30,7 @@ func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, badToken("no access token was sent"))
 		return
 	}
-	b, err := p.bearer(r.Context(), token)
+	b, err := p.owner(r.Context(), token)
 	if err != nil {
 		p.writeBearerError(w, r, err)
 		return
@@ -42,13 +42,6 @@ func (p *Provider) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 	if b.Grant == "" || !slices.Contains(scopes, oidc.ScopeOpenID) {
 		p.writeBearerError(w, r, &oidc.Error{ErrorType: insufficientScope, Description: "the access token has no scope openid"})
 		return
-	}
-	if b.user == nil {
-		b.grant, b.user, err = p.store.Grants.Live(r.Context(), b.Grant, b.ID, p.now())
-		if err != nil {
-			p.writeBearerError(w, r, p.judged(r.Context(), err))
-			return
-		}
 	}
 	claims := userClaims(b.user, scopes)
 	maps.Copy(claims, pick(b.user, claimsOf(b.grant, scopes).Userinfo))

@@ -25,6 +25,9 @@ type AccessTokens interface {
 	// Find returns the token while it is good: not expired and not revoked, and
 	// its client enabled; where it hangs from a grant, that alive too. ErrNotFound otherwise.
 	Find(ctx context.Context, token Digest, now time.Time) (*AccessToken, error)
+	// Live is Find for a token that hangs from a grant, which comes with it, and
+	// so does the user. ErrNotFound also where it hangs from none.
+	Live(ctx context.Context, token Digest, now time.Time) (*AccessToken, *Grant, *User, error)
 }
 
 // Revocations is the one log of what died before its time. Grants enter it by

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatehouse/storage"
@@ -28,10 +29,14 @@ func (s accessTokens) Create(ctx context.Context, t *storage.AccessToken, token 
 const tokenColumns = `access_tokens.id, COALESCE(access_tokens.grant_id, ''), access_tokens.client_id, access_tokens.subject,
 	access_tokens.scopes, access_tokens.audience, access_tokens.issued_at, access_tokens.expires_at`
 
+func tokenFields(t *storage.AccessToken) []any {
+	return []any{&t.ID, &t.Grant, &t.ClientID, &t.Subject,
+		decoded{&t.Scopes}, decoded{&t.Audience}, instant{&t.IssuedAt}, instant{&t.ExpiresAt}}
+}
+
 func scanToken(row scanner) (*storage.AccessToken, error) {
 	t := new(storage.AccessToken)
-	return t, notFound(row.Scan(&t.ID, &t.Grant, &t.ClientID, &t.Subject,
-		decoded{&t.Scopes}, decoded{&t.Audience}, instant{&t.IssuedAt}, instant{&t.ExpiresAt}))
+	return t, notFound(row.Scan(tokenFields(t)...))
 }
 
 // A token lives while all that it hangs from does, judged in one look.
@@ -47,6 +52,24 @@ const findToken = `
 
 func (s accessTokens) Find(ctx context.Context, token storage.Digest, now time.Time) (*storage.AccessToken, error) {
 	return scanToken(s.read.row(ctx, findToken, ms(now), token))
+}
+
+// liveToken is findToken for a token of a grant, with that and its user.
+const liveToken = `
+	SELECT ` + tokenColumns + `, ` + grantColumns + `, ` + userColumns + `
+	FROM access_tokens JOIN grants ON grants.id = access_tokens.grant_id
+		JOIN users ON users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL
+	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1 AND ` + alive + `
+		AND EXISTS (SELECT 1 FROM clients WHERE clients.id = access_tokens.client_id AND clients.disabled_at IS NULL)
+		AND NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'jti' AND revocations.value = access_tokens.id)`
+
+func (s accessTokens) Live(ctx context.Context, token storage.Digest, now time.Time) (*storage.AccessToken, *storage.Grant, *storage.User, error) {
+	t, g, u := new(storage.AccessToken), new(storage.Grant), new(storage.User)
+	err := s.read.row(ctx, liveToken, ms(now), token).Scan(slices.Concat(tokenFields(t), grantFields(g), userFields(u))...)
+	if err != nil {
+		return nil, nil, nil, notFound(err)
+	}
+	return t, g, u, nil
 }
 
 type revocations struct{ *DB }

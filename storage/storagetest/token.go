@@ -20,11 +20,23 @@ func (h *house) opaque(id, grant, client string) storage.Digest {
 	return token
 }
 
+// found reports whether an access token is good. One that hangs from a grant
+// is so with that and its user, or not at all.
 func (h *house) found(token storage.Digest, at time.Duration) bool {
 	h.Helper()
-	_, err := h.AccessTokens.Find(h.ctx, token, h.after(at))
+	t, err := h.AccessTokens.Find(h.ctx, token, h.after(at))
 	if err != nil {
 		h.refused(storage.ErrNotFound, err)
+	}
+	live, g, u, liveErr := h.AccessTokens.Live(h.ctx, token, h.after(at))
+	switch {
+	case err != nil || t.Grant == "":
+		h.refused(storage.ErrNotFound, liveErr)
+	default:
+		h.must(liveErr)
+		if d := cmp.Diff(live, t); d != "" || g.ID != t.Grant || u.ID != g.UserID {
+			h.Fatalf("live with grant %s and user %s: %s", g.ID, u.ID, d)
+		}
 	}
 	return err == nil
 }

@@ -42,7 +42,19 @@ func (c *certificate) server() *tls.Config {
 	}
 	return &tls.Config{
 		MinVersion:     oldest,
+		CipherSuites:   forwardSecret(),
 		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+	}
+}
+
+// forwardSecret are the cipher suites of TLS 1.2 that RFC 9325 §4.2 recommends:
+// ephemeral keys and authenticated encryption. crypto/tls would take CBC with
+// SHA-1 beside them. Those of TLS 1.3 are not for choosing.
+func forwardSecret() []uint16 {
+	return []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 	}
 }

@@ -260,6 +260,19 @@ func (a *app) code(p *person, options ...oauth2.AuthCodeOption) url.Values {
 	return at.address.Query()
 }
 
+// silentCode gets a code without meeting a page.
+func (a *app) silentCode(ctx context.Context, p *person) (url.Values, error) {
+	address, _ := a.begin()
+	at, err := p.tryVisit(ctx, address)
+	if err == nil && !hasCode(at) {
+		err = fmt.Errorf("a signed-in browser got %d and no code", at.status)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return at.address.Query(), nil
+}
+
 func hasCode(at page) bool { return at.address.Query().Has("code") }
 
 // userinfo asks with an access token; claims is nil where it was refused.

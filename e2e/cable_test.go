@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// A cable connects a server to PostgreSQL over TCP, and can be cut.
+// A cable connects a server over TCP to what it needs, and can be cut.
 type cable struct {
 	t        testing.TB
-	database string // its name
+	database string // of PostgreSQL: its name
 	user     *url.Userinfo
-	network  string // of the real server
+	network  string // of what it leads to
 	address  string
-	port     string
+	port     string // of the near end
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -30,12 +30,21 @@ func startCable(t testing.TB, database string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{t: t, database: u.Path, user: u.User, network: "tcp", address: u.Host, port: freePort(t)}
+	network, address := "tcp", u.Host
 	if socket := u.Query().Get("host"); strings.HasPrefix(socket, "/") {
-		c.network, c.address = "unix", socket+"/.s.PGSQL.5432"
+		network, address = "unix", socket+"/.s.PGSQL.5432"
 	} else if u.Port() == "" {
-		c.address = net.JoinHostPort(u.Hostname(), "5432")
+		address = net.JoinHostPort(u.Hostname(), "5432")
 	}
+	c := layCable(t, network, address)
+	c.database, c.user = u.Path, u.User
+	return c
+}
+
+// layCable lays a cable to whatever listens at this address.
+func layCable(t testing.TB, network, address string) *cable {
+	t.Helper()
+	c := &cable{t: t, network: network, address: address, port: freePort(t)}
 	c.mend()
 	t.Cleanup(c.cut)
 	return c

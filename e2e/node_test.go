@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ type node struct {
 	env     []string // everything it is told
 	stdout  *record
 	stderr  *record
+	binary  string    // what runs; empty: gatehouse
 	cmd     *exec.Cmd // nil: it does not run
 	exited  chan error
 
@@ -42,7 +44,7 @@ func (n *node) dir() string { return filepath.Dir(n.data) }
 // launch starts the process and waits for nothing.
 func (n *node) launch() {
 	n.t.Helper()
-	n.cmd = exec.Command(gatehouse(n.t), "serve")
+	n.cmd = exec.Command(cmp.Or(n.binary, gatehouse(n.t)), "serve")
 	n.cmd.Env, n.cmd.Dir = n.env, n.dir()
 	n.cmd.Stdout, n.cmd.Stderr = n.stdout, n.stderr
 	if err := n.cmd.Start(); err != nil {

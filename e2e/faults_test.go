@@ -1,0 +1,204 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/storage/storagetest"
+)
+
+// backOf makes two nodes on a PostgreSQL and a Redis of this test's own, which
+// it can take away, and a crowd.
+func backOf(t *testing.T, settings ...string) (*crowd, *storagetest.PostgresServer, *storagetest.RedisServer) {
+	t.Helper()
+	db, cache := storagetest.Postgres(t), storagetest.Redis(t)
+	s := cluster(t, 2, append([]string{"DATABASE_URL=" + db.URL, "REDIS_URL=" + cache.URL}, settings...)...)
+	return gather(t, s), db, cache
+}
+
+func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingANode(t *testing.T) {
+	t.Parallel()
+	c, _, _ := backOf(t)
+	c.vanishes = true
+	kills, slowest := roundsOr(4), time.Duration(0)
+	for i := range kills {
+		c.come()
+		someWhile(200 * time.Millisecond)
+		n := c.server.nodes[i%2]
+		n.kill()
+		someWhile(100 * time.Millisecond) // the other goes on alone
+		slowest = max(slowest, n.start())
+		c.leave()
+		c.audit()
+		c.ledger.hold(c, "after a kill")
+	}
+	c.exhume()
+	t.Logf("%d kills; acknowledged and looked up again: %v; ready again after %v at most", kills, c.ledger.seen, slowest.Round(time.Millisecond))
+	c.ledger.busy(c, codesGiven, codesSpent, refreshes, repeats, sessionsOver, revoked, usersMade, consents, usersGone)
+	if slowest > 10*time.Second {
+		t.Errorf("one start took %v", slowest)
+	}
+}
+
+func TestAC234_NothingAcknowledgedIsLostWhilePostgreSQLRestarts(t *testing.T) {
+	t.Parallel()
+	c, db, _ := backOf(t)
+	c.away = true
+	chain := c.enter(newPerson(t, c.steady)).token.RefreshToken
+	slowest := time.Duration(0)
+	for i := range roundsOr(1) {
+		for _, fault := range []struct {
+			name   string
+			strike func()
+			until  func() // how long it stays away
+		}{
+			{"a fast restart", db.StopFast, func() { someWhile(200 * time.Millisecond) }},
+			{"an immediate restart", db.StopImmediate, func() { someWhile(200 * time.Millisecond) }},
+			{"kill -9 of the postmaster", db.Kill, c.server.awaitUnready},
+		} {
+			c.come()
+			someWhile(200 * time.Millisecond)
+			fault.strike()
+			if i == 0 {
+				fault.until()
+			} else {
+				someWhile(100 * time.Millisecond)
+			}
+			db.Start()
+			accepts := time.Now()
+			chain = c.awaitEveryNode(chain)
+			took := time.Since(accepts)
+			slowest = max(slowest, took)
+			t.Logf("%s: every node ready and answering %v after PostgreSQL accepted", fault.name, took.Round(time.Millisecond))
+			c.leave()
+			c.audit()
+			c.ledger.hold(c, "after "+fault.name)
+		}
+	}
+	c.exhume()
+	t.Logf("acknowledged and looked up again: %v; well again after %v at most", c.ledger.seen, slowest.Round(time.Millisecond))
+	c.ledger.busy(c, codesGiven, codesSpent, refreshes, repeats, sessionsOver, revoked, usersMade, consents, absences)
+	if slowest > 10*time.Second { // 2 s on a machine that has nothing else to do
+		t.Errorf("it took %v until every node was well", slowest)
+	}
+}
+
+// awaitUnready waits until every node says that it is not ready.
+func (s *server) awaitUnready() {
+	s.t.Helper()
+	for _, n := range s.nodes {
+		for deadline := time.Now().Add(40 * time.Second); ready(n.base + "/readyz"); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				s.t.Fatal("a node without a database is ready")
+			}
+		}
+	}
+}
+
+// awaitEveryNode waits until every node is ready and answers who asks with a
+// refresh token, and returns the newest.
+func (c *crowd) awaitEveryNode(token string) string {
+	c.t.Helper()
+	for _, n := range c.server.nodes {
+		client := n.client()
+		for deadline := time.Now().Add(40 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			got, err := c.client.askBy(c.t.Context(), client, c.oauth.Endpoint.TokenURL, refreshing(token))
+			if err == nil && got.status == http.StatusOK {
+				token = got.Refresh
+			} else if err == nil && got.status < http.StatusInternalServerError {
+				c.ledger.untrue("%s: %s", lostRefresh, got.body)
+			}
+			if err == nil && got.status < http.StatusInternalServerError && ready(n.base+"/readyz") {
+				break
+			}
+			if time.Now().After(deadline) {
+				c.t.Fatal("a node is not well again")
+			}
+		}
+		client.CloseIdleConnections()
+	}
+	return token
+}
+
+// Redis may go, lie or come back old: nobody notices, and nothing that was
+// ended comes back with it (R24).
+func TestAC238_SignInsAndTokensGoOnWhateverRedisDoes(t *testing.T) {
+	t.Parallel()
+	db, cache := storagetest.Postgres(t), storagetest.Redis(t)
+	line := layCable(t, "unix", cache.Socket)
+	s := prepareCluster(t, 2, "DATABASE_URL="+db.URL, "REDIS_URL="+cache.URL)
+	second := s.nodes[1]
+	second.env = append(second.env, "REDIS_URL=redis://127.0.0.1:"+line.port)
+	s.start()
+	c := gather(t, s)
+	var old []byte
+	for range roundsOr(1) {
+		for _, fault := range []struct {
+			name   string
+			strike func()
+			mend   func()
+		}{
+			{"a dump is kept", func() { old = cache.Dump() }, func() {}},
+			{"Redis is killed and comes back empty", cache.Stop, cache.Start},
+			{"Redis is flushed", func() { cache.Say("FLUSHALL") }, func() {}},
+			{"Redis is stopped and comes back from an old copy", cache.Stop, func() { cache.StartFrom(old) }},
+			{"Redis does not answer", func() { cache.Say("CLIENT PAUSE 1500 ALL") }, func() {}},
+			{"one node alone loses Redis", line.cut, line.mend},
+		} {
+			c.come()
+			someWhile(100 * time.Millisecond)
+			fault.strike()
+			someWhile(300 * time.Millisecond)
+			fault.mend()
+			someWhile(100 * time.Millisecond)
+			c.leave()
+			c.audit()
+			c.ledger.hold(c, fault.name)
+		}
+	}
+	c.exhume()
+	t.Logf("acknowledged and looked up again: %v", c.ledger.seen)
+	c.ledger.busy(c, codesGiven, codesSpent, refreshes, repeats, sessionsOver, revoked, usersMade, consents, usersGone)
+}
+
+// Without Redis the database counts: limits hold over both nodes all the same.
+func TestAC238_LimitsFallBackToTheDatabase(t *testing.T) {
+	t.Parallel()
+	cache := storagetest.Redis(t)
+	const allowed = 6
+	s := cluster(t, 2, "REDIS_URL="+cache.URL, "GATEHOUSE_RATE_LIMIT_DEVICE_PER_HOUR=6")
+	tv := s.addClient("tv", "--public", "--grant-type", "urn:ietf:params:oauth:grant-type:device_code", "--set", "redirect_uris=")
+	address := s.endpoint("device_authorization_endpoint")
+	connect := func() (granted int) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 4 * allowed {
+			all.Go(func() {
+				got, err := tv.ask(t.Context(), address, url.Values{"scope": {"openid"}})
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err != nil:
+					t.Error(err)
+				case got.status == http.StatusOK:
+					granted++
+				case got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "":
+					t.Errorf("a device was answered %d %s", got.status, got.body)
+				}
+			})
+		}
+		all.Wait()
+		return granted
+	}
+	if n := connect(); n != allowed {
+		t.Errorf("with Redis %d devices were let in, want %d", n, allowed)
+	}
+	cache.Stop()
+	if n := connect(); n != allowed {
+		t.Errorf("without Redis %d devices were let in, want the %d of the database's own count", n, allowed)
+	}
+	cache.Start()
+}

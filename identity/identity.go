@@ -17,11 +17,13 @@ type Config struct {
 	Store    *storage.Store
 	Policy   PasswordPolicy
 	Hash     HashCost
-	Mailer   Mailer           // nil: nothing is mailed
-	Issuer   string           // shown in mails
-	SetupTTL time.Duration    // default 1 h
-	Now      func() time.Time // default time.Now
-	Log      *slog.Logger
+	Mailer   Mailer        // nil: nothing is mailed
+	Issuer   string        // shown in mails
+	SetupTTL time.Duration // default 1 h
+	// OpenRegistration: whoever comes from an upstream for the first time gets an account.
+	OpenRegistration bool
+	Now              func() time.Time // default time.Now
+	Log              *slog.Logger
 }
 
 var (

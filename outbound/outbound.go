@@ -123,12 +123,9 @@ func (o *Client) Get(ctx context.Context, address, accept string) (body []byte, 
 	if answer.StatusCode != http.StatusOK {
 		return nil, 0, &Error{Host: r.URL.Hostname(), Reason: Status, Status: answer.StatusCode, err: errors.New("it answered " + answer.Status)}
 	}
-	body, err = io.ReadAll(io.LimitReader(answer.Body, MaxBody+1))
+	body, err = readBody(r.URL.Hostname(), answer.Body)
 	if err != nil {
-		return nil, 0, explain(r.URL.Hostname(), err)
-	}
-	if len(body) > MaxBody {
-		return nil, 0, &Error{Host: r.URL.Hostname(), Reason: Size, err: fmt.Errorf("its answer is longer than %d bytes", MaxBody)}
+		return nil, 0, err
 	}
 	return body, freshness(answer.Header), nil
 }
@@ -161,18 +158,25 @@ func (o *Client) request(ctx context.Context, method, address string, body io.Re
 	if err != nil {
 		return nil, &Error{Reason: Name, err: errors.New("the address is malformed")}
 	}
-	host := r.URL.Hostname()
-	switch {
-	case host == "":
-		return nil, &Error{Reason: Name, err: errors.New("the address has no host")}
-	case r.URL.User != nil:
-		return nil, &Error{Host: host, Reason: Name, err: errors.New("the address holds a user name")}
-	case r.URL.Scheme == "https", r.URL.Scheme == "http" && o.allowHTTP && loopbackName(host):
-	default:
-		return nil, &Error{Host: host, Reason: Scheme, err: fmt.Errorf("%s is not https", r.URL.Scheme)}
+	if err := o.mayReach(r.URL); err != nil {
+		return nil, err
 	}
 	r.Header.Set("User-Agent", userAgent)
 	return r, nil
+}
+
+// mayReach refuses an address that shows by itself that nobody may go there.
+func (o *Client) mayReach(u *url.URL) error {
+	host := u.Hostname()
+	switch {
+	case host == "":
+		return &Error{Reason: Name, err: errors.New("the address has no host")}
+	case u.User != nil:
+		return &Error{Host: host, Reason: Name, err: errors.New("the address holds a user name")}
+	case u.Scheme == "https", u.Scheme == "http" && o.allowHTTP && loopbackName(host):
+		return nil
+	}
+	return &Error{Host: host, Reason: Scheme, err: fmt.Errorf("%s is not https", u.Scheme)}
 }
 
 // do sends r; a redirect is an error, as nothing may lead us on.

@@ -2,11 +2,9 @@ package provider
 
 import (
 	"context"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +20,6 @@ const (
 	assertionLife = time.Minute
 	clockSkew     = 10 * time.Second
 	maxJTI        = 255
-	maxKeys       = 16
 )
 
 // An assertion is the claims of a client assertion (RFC 7523 §3).
@@ -157,45 +154,6 @@ func (p *Provider) addressed(c *storage.Client, aud json.RawMessage) bool {
 		one = list[0]
 	}
 	return one == p.issuer || c.Metadata.AssertionAudTokenEndpoint && one == p.issuer+TokenPath
-}
-
-// fitting are the keys of a set that may verify a signature of this algorithm
-// under this kid; without a kid, all of the algorithm's.
-func fitting(set *jose.JSONWebKeySet, kid, algorithm string) []jose.JSONWebKey {
-	var fit []jose.JSONWebKey
-	for _, k := range set.Keys {
-		if kid != "" && k.KeyID != kid || k.Use == "enc" || k.Algorithm != "" && k.Algorithm != algorithm {
-			continue
-		}
-		if keyProblem(k) == "" {
-			fit = append(fit, k)
-		}
-	}
-	return fit
-}
-
-// keyProblem says why a client may not sign with a key, or is empty.
-func keyProblem(k jose.JSONWebKey) string {
-	if !k.Valid() || !k.IsPublic() {
-		return "must be public keys"
-	}
-	if r, ok := k.Key.(*rsa.PublicKey); ok && r.N.BitLen() < 2048 {
-		return "has an RSA key shorter than 2048 bits"
-	}
-	return ""
-}
-
-// parseKeys reads a JWKS of a client.
-func parseKeys(raw []byte) (*jose.JSONWebKeySet, error) {
-	set := new(jose.JSONWebKeySet)
-	if err := json.Unmarshal(raw, set); err != nil {
-		return nil, fmt.Errorf("read the client's keys: %w", err)
-	}
-	if len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("the client has %d keys, more than %d", len(set.Keys), maxKeys)
-	}
-	set.Keys = slices.DeleteFunc(set.Keys, func(k jose.JSONWebKey) bool { return keyProblem(k) != "" })
-	return set, nil
 }
 
 var privateKeyJWT = string(oidc.AuthMethodPrivateKeyJWT)

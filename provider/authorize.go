@@ -32,6 +32,7 @@ type request struct {
 	MaxAge     *int64        `json:"max_age,omitempty"`
 	HintedUser string        `json:"hinted_user,omitempty"` // the sub of id_token_hint
 	LoginHint  string        `json:"login_hint,omitempty"`
+	IDPHint    string        `json:"idp_hint,omitempty"` // our own: the upstream to go to at once
 	UILocales  []string      `json:"ui_locales,omitempty"`
 	Claims     claimsRequest `json:"claims"`
 }
@@ -111,7 +112,7 @@ func (p *Provider) validate(f *form, c *storage.Client, to reply) (*request, err
 		}
 	}
 	q := &request{reply: to, Nonce: f.get("nonce"), Challenge: f.get("code_challenge"),
-		LoginHint: f.get("login_hint"), UILocales: strings.Fields(f.get("ui_locales"))}
+		LoginHint: f.get("login_hint"), IDPHint: f.get("idp_hint"), UILocales: strings.Fields(f.get("ui_locales"))}
 	var err error
 	if q.Scopes, err = askedScopes(f.get("scope"), c); err != nil {
 		return nil, err

@@ -58,8 +58,12 @@ func needsSignIn(q *request, flow *storage.AuthRequest, session *storage.Session
 		}
 		return true, nil
 	}
-	since := session.AuthTime.After(flow.CreatedAt) || !flow.SignedInAt.IsZero() && flow.UserID == session.UserID
-	if since {
+	forIt := !flow.SignedInAt.IsZero() && flow.UserID == session.UserID
+	switch {
+	case forIt && q.stale(session.AuthTime, flow.CreatedAt, flow.SignedInAt):
+		// They were signed in elsewhere all the time, and that is what we were told.
+		return false, loginRequired("the sign-in is older than the request allows")
+	case forIt, session.AuthTime.After(flow.CreatedAt):
 		return false, nil
 	}
 	return q.prompts(oidc.PromptLogin) || q.prompts(oidc.PromptSelectAccount) || q.tooOld(session.AuthTime, now), nil
@@ -69,6 +73,16 @@ func needsSignIn(q *request, flow *storage.AuthRequest, session *storage.Session
 // max_age=0 is prompt=login (OpenID Connect Core §3.1.2.1).
 func (q *request) tooOld(authTime, now time.Time) bool {
 	return q.MaxAge != nil && (*q.MaxAge == 0 || now.Sub(authTime) > time.Duration(*q.MaxAge)*time.Second)
+}
+
+// stale reports whether a sign-in for this request, which came at created, is
+// one of which an upstream says that it happened too early, at authTime. Its
+// clock may differ from ours.
+func (q *request) stale(authTime, created, signedIn time.Time) bool {
+	if q.prompts(oidc.PromptLogin) || q.MaxAge != nil && *q.MaxAge == 0 {
+		return authTime.Before(created.Add(-clockSkew))
+	}
+	return q.MaxAge != nil && signedIn.Sub(authTime) > time.Duration(*q.MaxAge)*time.Second+clockSkew
 }
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }
@@ -148,6 +162,13 @@ type Pending struct {
 	NewScopes []string
 	LoginHint string
 	UILocales []string
+	// IDPHint is the id of the upstream that the client would have people sign in
+	// at; or empty.
+	IDPHint string
+	// Prompt and MaxAge are what the client asks of the sign-in: what an upstream
+	// is to be asked in turn.
+	Prompt []string
+	MaxAge *int64
 	// Session and User say who is signed in already (and, where Step is SignIn,
 	// must prove it again or be replaced); nil where nobody is, and User also
 	// where the request is for somebody else.
@@ -156,6 +177,19 @@ type Pending struct {
 	// Redirect is the origin that the answer goes to, for display. One that
 	// begins with http: is shown as development.
 	Redirect string
+
+	standing *standing
+}
+
+// Accepts reports whether a sign-in now is as recent as the client asks, where
+// it happened elsewhere at authTime. Next asks the same again.
+func (p *Pending) Accepts(authTime, now time.Time) bool {
+	return !p.standing.request.stale(authTime, p.standing.flow.CreatedAt, now)
+}
+
+// Recent reports whether the client asks for a sign-in of some recency at all.
+func (p *Pending) Recent() bool {
+	return p.MaxAge != nil || slices.Contains(p.Prompt, oidc.PromptLogin)
 }
 
 // Pending returns the parked request of this browser: the errors of
@@ -181,7 +215,8 @@ func (p *Provider) Pending(r *http.Request, requestID string) (*Pending, error) 
 		ID: requestID, Step: step, Client: s.client,
 		Scopes:    s.request.wanted(),
 		NewScopes: beyond(s.consent.Scopes, s.request.wanted()),
-		LoginHint: s.request.LoginHint, UILocales: s.request.UILocales,
+		LoginHint: s.request.LoginHint, UILocales: s.request.UILocales, IDPHint: s.request.IDPHint,
+		Prompt: s.request.Prompt, MaxAge: s.request.MaxAge, standing: s,
 		Session: s.session, User: s.invited(), Redirect: origin(s.request.RedirectURI),
 	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
+	"gatehouse/jwks"
 	"gatehouse/keys"
 	"gatehouse/storage"
 )
@@ -226,12 +227,12 @@ func (k *metadataCheck) keys(m storage.ClientMetadata) {
 
 func (k *metadataCheck) keySet(raw []byte) {
 	set := new(jose.JSONWebKeySet)
-	if len(raw) > maxLongValue || json.Unmarshal(raw, set) != nil || len(set.Keys) == 0 || len(set.Keys) > maxKeys {
-		k.refuse("jwks", "", fmt.Sprintf("must be a JWK set of 1 to %d public keys", maxKeys))
+	if len(raw) > maxLongValue || json.Unmarshal(raw, set) != nil || len(set.Keys) == 0 || len(set.Keys) > jwks.MaxKeys {
+		k.refuse("jwks", "", fmt.Sprintf("must be a JWK set of 1 to %d public keys", jwks.MaxKeys))
 		return
 	}
 	for _, key := range set.Keys {
-		if problem := keyProblem(key); problem != "" {
+		if problem := jwks.Problem(key); problem != "" {
 			k.refuse("jwks", key.KeyID, problem)
 		}
 	}

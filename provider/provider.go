@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/jwks"
 	"gatehouse/keys"
 	"gatehouse/storage"
 )
@@ -55,7 +56,7 @@ type Config struct {
 	Pages     Pages
 	Lifetimes Lifetimes        // zero: DefaultLifetimes
 	UILocales []string         // of the pages, for discovery
-	Outbound  Fetcher          // nil: no jwks_uri is read
+	Outbound  jwks.Fetcher     // nil: no jwks_uri is read
 	Tell      Poster           // nil: no client is told of sign-outs; what is queued waits
 	Scopes    []string         // shown by discovery beside the standard ones
 	Now       func() time.Time // default time.Now
@@ -77,7 +78,7 @@ type Provider struct {
 
 	clients *memory
 	refresh refreshKeys
-	fetched *fetchedKeys
+	fetched *jwks.Keeper
 	tell    Poster
 	found   atomic.Pointer[document] // discovery, as finished bytes
 }
@@ -106,7 +107,7 @@ func New(c Config) (*Provider, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.clients = newMemory(c.Store, p.now)
-	p.fetched = newFetchedKeys(c.Outbound, p.now)
+	p.fetched = jwks.NewKeeper(c.Outbound, p.now)
 	return p, nil
 }
 

@@ -20,12 +20,12 @@ var floors = map[string]int{
 	"web":        5,
 	"provider":   4, "identity": 4,
 	"keys": 3, "storage/sqlstore": 3, "storage/redisstore": 3,
-	"storage":   2,
-	"templates": 1, "migrations": 1, "outbound": 1, "verify": 1,
+	"storage": 2, "upstream": 2,
+	"templates": 1, "migrations": 1, "outbound": 1, "jwks": 1, "verify": 1,
 }
 
 // forTests is what only tests import, and they may import what they like.
-var forTests = []string{"storage/storagetest", "provider/providertest", "e2e"}
+var forTests = []string{"storage/storagetest", "provider/providertest", "upstream/upstreamtest", "e2e"}
 
 // generators are programs that run by hand, above the part they make something for.
 var generators = []string{"identity/gen"}

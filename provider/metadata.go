@@ -51,7 +51,11 @@ var (
 // A MetadataError says which metadata was refused; Code is RFC 7591's.
 type MetadataError struct {
 	Code, Field, Value, Description string
+
+	cause error // nil: the metadata alone is wrong
 }
+
+func (e *MetadataError) Unwrap() error { return e.cause }
 
 func (e *MetadataError) Error() string {
 	if e.Value == "" {

@@ -75,7 +75,7 @@ func (g *Registrar) register(ctx context.Context, id, secret string, m storage.C
 	err = g.Store.Clients.Create(ctx, c, g.changed(ctx, "client.created", id, m))
 	if errors.Is(err, storage.ErrExists) {
 		return nil, &MetadataError{Code: invalidMetadata, Field: "client_id", Value: id,
-			Description: "is taken, or belonged to a client that was deleted"}
+			Description: "is taken, or belonged to a client that was deleted", cause: err}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store client %s: %w", id, err)
@@ -242,12 +242,28 @@ func declared(id string, err error) error {
 	return errors.Join(errs...)
 }
 
+// declareTries bounds how often the declared clients are looked at anew because
+// somebody else changed one meanwhile.
+const declareTries = 10
+
 // Declare makes the declared clients what the file says: creates, updates, and
-// disables those that left it. It changes nothing where anything is wrong.
+// disables those that left it. It changes nothing where anything is wrong. Nodes
+// that start together do this at the same moment: who comes second looks again
+// and finds it done.
 func (g *Registrar) Declare(ctx context.Context, ds []Declaration) error {
 	if err := g.Check(ds); err != nil {
 		return err
 	}
+	for try := 1; ; try++ {
+		err := g.declareAll(ctx, ds)
+		second := errors.Is(err, storage.ErrExists) || errors.Is(err, storage.ErrConflict)
+		if !second || try == declareTries {
+			return err
+		}
+	}
+}
+
+func (g *Registrar) declareAll(ctx context.Context, ds []Declaration) error {
 	left := make(map[string]*storage.Client)
 	if err := g.eachClient(ctx, func(c *storage.Client) { left[c.ID] = c }); err != nil {
 		return err

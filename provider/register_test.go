@@ -3,8 +3,10 @@ package provider_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,6 +159,37 @@ func TestDeclaredClientsAreWhatTheFileSays(t *testing.T) {
 	h.Client("made")
 	if err := declare(provider.Declaration{ID: "made", Secret: secret, Metadata: one.Metadata}); err == nil {
 		t.Error("a client that was made by hand is taken over")
+	}
+}
+
+// Nodes that start together, or are all told to reload, declare the same clients.
+func TestDeclaredClientsAreMadeAndChangedByManyNodesAtOnce(t *testing.T) {
+	h := providertest.New(t)
+	uris := []string{"https://rp.test/cb"}
+	for round := range 4 { // made, changed, changed again, gone
+		var ds []provider.Declaration
+		for i := range 3 {
+			if round < 3 {
+				m := storage.ClientMetadata{ClientName: fmt.Sprint("round ", round), RedirectURIs: uris}
+				ds = append(ds, provider.Declaration{ID: fmt.Sprint("declared", i), Secret: strings.Repeat("s", 32), Metadata: m})
+			}
+		}
+		errs := make([]error, 8)
+		var nodes sync.WaitGroup
+		for i := range errs {
+			nodes.Go(func() { errs[i] = h.Registrar.Declare(t.Context(), ds) })
+		}
+		nodes.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		c, err := h.Store.Clients.Get(t.Context(), "declared2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Version != int64(round+1) || c.DisabledAt.IsZero() != (round < 3) {
+			t.Errorf("round %d: version %d, disabled at %v", round, c.Version, c.DisabledAt)
+		}
 	}
 }
 

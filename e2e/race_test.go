@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"net/url"
 	"sync"
 	"testing"
@@ -8,9 +9,13 @@ import (
 
 const racers = 32
 
-// race sends the same form racers times at once.
-func (a *app) race(form url.Values) []answer {
+// race sends the same form racers times at once, by each of these HTTP clients
+// in turn.
+func (a *app) race(form url.Values, by ...*http.Client) []answer {
 	a.t.Helper()
+	if len(by) == 0 {
+		by = []*http.Client{http.DefaultClient}
+	}
 	address := a.server.endpoint("token_endpoint")
 	answers, errs := make([]answer, racers), make([]error, racers)
 	var ready, done sync.WaitGroup
@@ -24,7 +29,7 @@ func (a *app) race(form url.Values) []answer {
 			}
 			ready.Done()
 			<-start
-			answers[i], errs[i] = a.client.ask(a.t.Context(), address, own)
+			answers[i], errs[i] = a.client.askBy(a.t.Context(), by[i%len(by)], address, own)
 		})
 	}
 	ready.Wait()

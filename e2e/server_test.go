@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,7 +38,7 @@ type server struct {
 
 // prepare makes a server that does not run yet, of as many nodes as this run
 // is for. settings are environment variables, NAME=value; they win over those
-// that every test sets.
+// that every test sets, and NAME= leaves one of those out.
 func prepare(t testing.TB, settings ...string) *server {
 	t.Helper()
 	if nodes := storagetest.Nodes(t); nodes > 1 {
@@ -64,6 +65,11 @@ func assemble(t testing.TB, issuer string, nodes []*node, settings []string) *se
 			// Nobody sends anything to a server that a test stops.
 			"GATEHOUSE_DRAIN_DELAY=0s",
 		}, settings...)
+		for _, setting := range settings {
+			if name, value, _ := strings.Cut(setting, "="); value == "" {
+				n.env = slices.DeleteFunc(n.env, func(set string) bool { return strings.HasPrefix(set, name+"=") })
+			}
+		}
 		s.stdout, s.stderr = append(s.stdout, n.stdout), append(s.stderr, n.stderr)
 	}
 	s.env = nodes[0].env

@@ -348,7 +348,7 @@ func (r *Ring) Rotate(ctx context.Context, algorithm string) (*storage.SigningKe
 	}
 	signAt := now.Add(r.Timetable.PublishLead)
 	if len(placed) == 0 {
-		signAt = now
+		signAt = atOnce(now)
 	}
 	if err := r.add(ctx, algorithm, placed, now, signAt); err != nil {
 		return nil, err

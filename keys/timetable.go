@@ -83,16 +83,23 @@ func (t Timetable) place(rows []*storage.SigningKey, now time.Time) []Status {
 	return all
 }
 
+// clockSlack is how far the clocks of nodes may be apart.
+const clockSlack = 5 * time.Second
+
+// atOnce is when a key signs that is needed now: on a node whose clock is
+// behind, too, which would have none until its own clock got there.
+func atOnce(now time.Time) time.Time { return now.Add(-clockSlack) }
+
 // due says whether the algorithm needs another generation at now, and from
 // when that one signs: the very first at once, a later one after the lead.
 func (t Timetable) due(placed []Status, now time.Time) (signAt time.Time, due bool) {
 	if len(placed) == 0 {
-		return now, true
+		return atOnce(now), true
 	}
 	newest := placed[len(placed)-1]
 	if newest.State == Gone {
 		// Nothing signs: wait for nobody's cache.
-		return now, true
+		return atOnce(now), true
 	}
 	change := newest.SignsFrom.Add(t.RotateEvery)
 	if now.Before(change.Add(-t.PublishLead)) {

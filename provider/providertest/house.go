@@ -33,6 +33,7 @@ type House struct {
 	config  provider.Config
 	others  []*House      // that answer in turn with this one
 	skipped *atomic.Int64 // how far the clock was moved on
+	apart   *atomic.Int64 // how far this node's clock is from the others'
 }
 
 // An Option changes what New makes.
@@ -78,7 +79,7 @@ func New(t testing.TB, options ...Option) *House {
 	}
 	server := httptest.NewServer(numbered(storagetest.Spread(doors...)))
 	t.Cleanup(server.Close)
-	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), skipped: new(atomic.Int64)}
+	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), skipped: new(atomic.Int64), apart: new(atomic.Int64)}
 	h.config = provider.Config{
 		Issuer: h.Issuer, Store: h.Store, Master: Master(), UILocales: []string{"en", "vi"}, Now: h.Now, Log: h.Log.Logger(),
 	}
@@ -106,7 +107,8 @@ func (h *House) Node() *House {
 }
 
 func (h *House) another(address string, mux *http.ServeMux) *House {
-	other := &House{T: h.T, Issuer: h.Issuer, Address: address, Store: h.Store, Log: h.Log, config: h.config, skipped: h.skipped}
+	other := &House{T: h.T, Issuer: h.Issuer, Address: address, Store: h.Store, Log: h.Log, config: h.config, skipped: h.skipped, apart: new(atomic.Int64)}
+	other.config.Now = other.Now
 	other.furnish()
 	other.open(mux)
 	return other
@@ -145,11 +147,16 @@ func numbered(next http.Handler) http.Handler {
 	})
 }
 
-// Now is the house's clock.
-func (h *House) Now() time.Time { return time.Now().Add(time.Duration(h.skipped.Load())) }
+// Now is the clock of this node.
+func (h *House) Now() time.Time {
+	return time.Now().Add(time.Duration(h.skipped.Load() + h.apart.Load()))
+}
 
-// Skip moves the house's clock on.
+// Skip moves the clocks of all nodes on.
 func (h *House) Skip(d time.Duration) { h.skipped.Add(int64(d)) }
+
+// Apart sets the clock of this node so far from the others'.
+func (h *House) Apart(d time.Duration) { h.apart.Store(int64(d)) }
 
 // Run keeps what the provider remembers fresh until the test ends.
 func (h *House) Run() {

@@ -143,7 +143,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring)...)
+	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring, time.Now)...)
 	door, err := web.New(web.Config{
 		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
 		Limits: s.doorLimits(limits), Rates: doorRates(cfg),

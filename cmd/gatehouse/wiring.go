@@ -95,17 +95,12 @@ const healthEvery = 10 * time.Second
 
 // healthChecks are what /api/health/ reports. The cache and the upstreams are
 // there from the start, so that who watches them need not change later.
-func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring) []web.Check {
+func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, now func() time.Time) []web.Check {
 	notConfigured := func(context.Context) web.CheckResult {
 		return web.CheckResult{Status: web.Healthy, Note: "not configured"}
 	}
 	return []web.Check{
-		{Name: "database", Run: func(ctx context.Context) web.CheckResult {
-			if err := db.Ping(ctx); err != nil {
-				return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
-			}
-			return web.CheckResult{Status: web.Healthy}
-		}},
+		{Name: "database", Run: func(ctx context.Context) web.CheckResult { return databaseHealth(ctx, db, now) }},
 		{Name: "cache", Run: func(ctx context.Context) web.CheckResult {
 			if cache == nil {
 				return notConfigured(ctx)
@@ -115,6 +110,21 @@ func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring) []web.
 		{Name: "signing_keys", Run: func(context.Context) web.CheckResult { return checkSigning(ring) }},
 		{Name: "upstreams", Run: notConfigured},
 	}
+}
+
+// databaseHealth takes a node whose clock has left the database's out of service:
+// it would keep what is over alive, and sign with keys that nobody knows yet.
+func databaseHealth(ctx context.Context, db *sqlstore.DB, now func() time.Time) web.CheckResult {
+	if err := db.Ping(ctx); err != nil {
+		return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
+	}
+	switch err := db.CheckClock(ctx, now); {
+	case errors.Is(err, sqlstore.ErrClock):
+		return web.CheckResult{Status: web.Unhealthy, Note: "its clock and this node's differ", Err: err}
+	case err != nil:
+		return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
+	}
+	return web.CheckResult{Status: web.Healthy}
 }
 
 // checkCache never says unhealthy: without Redis everything goes on.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatehouse/storage"
 	"gatehouse/storage/sqlstore"
 )
 
@@ -31,9 +32,9 @@ func well(check, format string, args ...any) finding {
 func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Say what is wrong, why, and how to put it right",
-		Long: `Checks configuration, data directory, master key, database, schema, clock, signing
-keys, mail server and whether the issuer answers under its own name. Each failing
-line has what is wrong, the evidence, the usual cause and the fix. It changes
+		Long: `Checks configuration, data directory, master key, database, schema, clock, Redis,
+signing keys, mail server and whether the issuer answers under its own name. Each
+failing line has what is wrong, the evidence, the usual cause and the fix. It changes
 nothing. The exit status is 1 where anything fails.
 
 With --url, run where a calling service runs, it checks only the way from there to
@@ -79,10 +80,10 @@ func printFindings(w io.Writer, all []finding, asJSON bool) error {
 		if !f.OK {
 			status = "FAILED"
 		}
-		text := fmt.Sprintf("%s  %-13s  %s\n", status, f.Check, f.What)
+		text := fmt.Sprintf("%s  %-13s  %s\n", status, f.Check, printable(f.What))
 		for _, line := range [][2]string{{"evidence", f.Evidence}, {"usual cause", f.Cause}, {"fix", f.Fix}} {
 			if line[1] != "" {
-				text += fmt.Sprintf("        %-13s  %s\n", line[0], line[1])
+				text += fmt.Sprintf("        %-13s  %s\n", line[0], printable(line[1]))
 			}
 		}
 		if _, err := io.WriteString(w, text); err != nil {
@@ -109,7 +110,7 @@ var diagnoses = []struct {
 // failed is a failing line from the error that serve would refuse with.
 func failed(check string, err error) finding {
 	f := finding{Check: check}
-	if t, ok := errors.AsType[*sqlstore.Trouble](err); ok {
+	if t, ok := errors.AsType[*storage.Trouble](err); ok {
 		f.What, f.Evidence, f.Cause, f.Fix = t.Kind.Error()+": "+t.What, t.Evidence, t.Cause, t.Fix
 		return f
 	}

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/cmd/gatehouse/config"
 	"gatehouse/keys"
+	"gatehouse/storage/redisstore"
 	"gatehouse/storage/sqlstore"
 )
 
@@ -33,6 +34,9 @@ func examine(ctx context.Context, cfg *config.Config, loadErr error) []finding {
 	if !cfg.Wrong("database_url", "data_dir") {
 		all = append(all, examineDatabase(ctx, cfg)...)
 	}
+	if !cfg.Wrong("redis_url") && !cfg.RedisURL.IsZero() {
+		all = append(all, judged("redis", "it counts limits", redisstore.Check(ctx, cfg.RedisURL.Reveal())))
+	}
 	if !cfg.Wrong("mail.url") && !cfg.Mail.URL.IsZero() {
 		all = append(all, examineMail(ctx, cfg))
 	}
@@ -55,6 +59,9 @@ func examineDatabase(ctx context.Context, cfg *config.Config) []finding {
 		return []finding{failed("database", err)}
 	}
 	if _, embedded := cfg.SQLite(); !embedded {
+		if err := db.CheckWritable(ctx); err != nil {
+			all = append(all, failed("database", err))
+		}
 		all = append(all, judged("clock", "that of the database is this machine's", db.CheckClock(ctx, time.Now)))
 	}
 	schema := judged("schema", "it is this program's", db.CheckSchema(ctx))

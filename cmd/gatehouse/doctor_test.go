@@ -149,7 +149,13 @@ func TestDoctorTellsSQLiteAndKeyFaultsApart(t *testing.T) {
 		"the schema is ahead": {func(t *testing.T, _, db string) {
 			execute(t, "sqlite", db, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
 		}, "schema", "newer"},
-		"a table is missing":        {func(t *testing.T, _, db string) { execute(t, "sqlite", db, `DROP TABLE events`) }, "schema", "table events is missing"},
+		"a table is missing": {func(t *testing.T, _, db string) { execute(t, "sqlite", db, `DROP TABLE events`) }, "schema", "table events is missing"},
+		"a migration is left out": {func(t *testing.T, _, db string) {
+			execute(t, "sqlite", db, `DELETE FROM goose_db_version WHERE version_id = 1`)
+		}, "schema", "0001_init.sql is not noted as applied"},
+		"migrations are pending": {func(t *testing.T, _, db string) {
+			execute(t, "sqlite", db, `DELETE FROM goose_db_version WHERE version_id > 1`)
+		}, "schema", "pending: 0002_delivery.sql, 0003_device.sql"},
 		"the directory is open":     {func(t *testing.T, dir, _ string) { os.Chmod(dir, 0o777) }, "configuration", "written by every user"},
 		"the master key is missing": {func(t *testing.T, dir, _ string) { os.Remove(filepath.Join(dir, "master.key")) }, "master key", "is missing"},
 		"the master key is another": {func(t *testing.T, dir, _ string) { writeFile(t, filepath.Join(dir, "master.key"), testMasterKey) }, "signing keys", "does not open"},
@@ -186,6 +192,31 @@ func TestDoctorTellsSQLiteAndKeyFaultsApart(t *testing.T) {
 			c.harm(t, cfg.DataDir, filepath.Join(cfg.DataDir, "gatehouse.db"))
 			told(t, s, c.check, c.says)
 		})
+	}
+}
+
+func TestDoctorTellsConfigurationFaultsApart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.pem")
+	writeFile(t, garbage, "no certificate")
+	for name, c := range map[string]struct {
+		set  map[string]string
+		says string
+	}{
+		"a public issuer by http":     {map[string]string{"issuer": "http://id.example.com"}, "http is only for localhost"},
+		"no port":                     {map[string]string{"listen": "localhost"}, "allowed: host:port"},
+		"no master key on PostgreSQL": {map[string]string{"database_url": "postgres://localhost/db"}, "master_key must be set with PostgreSQL"},
+		"a master key that is short":  {map[string]string{"master_key": "c2hvcnQ="}, "has 5 bytes, not 32"},
+		"another database":            {map[string]string{"database_url": "mysql://localhost/db"}, "GATEHOUSE_DATABASE_URL is not understood"},
+		"another cache":               {map[string]string{"redis_url": "memcached://localhost"}, "GATEHOUSE_REDIS_URL is not understood"},
+		"a missing certificate":       {map[string]string{"tls.cert": filepath.Join(dir, "none.pem"), "tls.key": filepath.Join(dir, "none.pem")}, "none.pem"},
+		"a certificate that is none":  {map[string]string{"tls.cert": garbage, "tls.key": garbage}, "garbage.pem"},
+		"trust roots that are none":   {map[string]string{"outbound.ca_file": garbage}, "garbage.pem"},
+		"a log in no directory":       {map[string]string{"log.file": filepath.Join(dir, "none", "log")}, "none"},
+		"a proxy that is no network":  {map[string]string{"trusted_proxies": "proxy.example"}, "is no network"},
+	} {
+		t.Run(name, func(t *testing.T) { told(t, settings(t, c.set), "configuration", c.says) })
 	}
 }
 

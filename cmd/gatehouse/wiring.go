@@ -129,7 +129,7 @@ func databaseHealth(ctx context.Context, db *sqlstore.DB, now func() time.Time) 
 
 // checkCache never says unhealthy: without Redis everything goes on.
 func checkCache(ctx context.Context, cache *redisstore.DB) web.CheckResult {
-	if err := cache.Ping(ctx); err != nil {
+	if err := cache.Check(ctx); err != nil {
 		return web.CheckResult{Status: web.Degraded, Note: "does not answer", Err: err}
 	}
 	return web.CheckResult{Status: web.Healthy}

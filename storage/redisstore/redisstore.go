@@ -32,32 +32,42 @@ type Options struct {
 
 // A DB is limits in Redis.
 type DB struct {
-	client *redis.Client
-	behind storage.Limits
-	log    *slog.Logger
-	rests  atomic.Int64 // Unix nanoseconds until which Redis is not asked
-	logged atomic.Int64 // Unix nanoseconds of the last line about it
+	client  *redis.Client
+	address string // without the password
+	behind  storage.Limits
+	log     *slog.Logger
+	rests   atomic.Int64 // Unix nanoseconds until which Redis is not asked
+	logged  atomic.Int64 // Unix nanoseconds of the last line about it
 }
 
 // Open returns the limits in the Redis at o.URL. It does not wait for an
 // answer: Redis may come later than its users. The only error is a URL that
 // cannot be read, and it does not repeat the URL, which has a password in it.
 func Open(o Options) (*DB, error) {
-	c, err := redis.ParseURL(o.URL)
+	c, err := options(o.URL, answerWithin)
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &DB{client: redis.NewClient(c), address: c.Addr, behind: o.Behind, log: o.Log}, nil
+}
+
+// options are how the Redis at url is asked, which must answer within so long.
+func options(url string, within time.Duration) (*redis.Options, error) {
+	c, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("redis_url is not understood; allowed: redis://USER:PASSWORD@HOST:6379/0, rediss://… or unix:///PATH")
 	}
-	c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.PoolTimeout = answerWithin, answerWithin, answerWithin, answerWithin
+	c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.PoolTimeout = within, within, within, within
 	c.ContextTimeoutEnabled = true
 	c.MaxRetries = -1 // a second try may count twice, and the limits behind are quicker
 	c.DialerRetries = 1
 	c.DisableIdentity = true
 	c.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	logging.Disable() // what it has to say comes back as errors
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	return &DB{client: redis.NewClient(c), behind: o.Behind, log: o.Log}, nil
+	return c, nil
 }
 
 // Ping reports whether Redis answers and takes writes, without falling back.
@@ -158,6 +168,6 @@ func (d *DB) silent(ctx context.Context, err error) {
 	d.rests.Store(now.Add(restFor).UnixNano())
 	last := d.logged.Load()
 	if now.UnixNano()-last >= int64(logEvery) && d.logged.CompareAndSwap(last, now.UnixNano()) {
-		d.log.WarnContext(ctx, "Redis does not answer: limits are counted in the database", "error", err)
+		d.log.WarnContext(ctx, "limits are counted in the database", "error", d.explained(ctx, err))
 	}
 }

@@ -96,7 +96,7 @@ func TestAC238_WhateverHappensToRedisActsAreCounted(t *testing.T) {
 	if err := db.Ping(t.Context()); err == nil {
 		t.Fatal("a stopped Redis is well")
 	}
-	if n := strings.Count(log.String(), "Redis does not answer"); n != 1 {
+	if n := strings.Count(log.String(), "limits are counted in the database"); n != 1 {
 		t.Errorf("%d lines in the log for one minute:\n%s", n, log.String())
 	}
 

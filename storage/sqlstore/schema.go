@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -40,15 +41,46 @@ func (s *schema) settle(ctx context.Context, o Options) error {
 	case o.AnySchema:
 		return nil
 	case have > want:
-		return fmt.Errorf("%w: %s is at version %d, this program knows %d; run the newer gatehouse", ErrAhead, s.name, have, want)
+		return s.foreign(ctx, have, want)
 	case have == want:
 		return s.usable(ctx)
 	case have == 0 && !o.Migrate:
 		return fmt.Errorf("%w: %s has no schema yet, version 0 of %d; run: gatehouse migrate up", ErrBehind, s.name, want)
 	case !o.Migrate:
-		return fmt.Errorf("%w: %s is at version %d of %d; run: gatehouse migrate up", ErrBehind, s.name, have, want)
+		return s.pending(ctx, have, want)
 	}
 	return s.up(ctx)
+}
+
+// foreign is ErrAhead, naming what this program does not know.
+func (s *schema) foreign(ctx context.Context, have, want int64) error {
+	all, err := s.migrations(ctx)
+	if err != nil {
+		return s.explained(err)
+	}
+	var unknown []string
+	for _, m := range all {
+		if m.Foreign {
+			unknown = append(unknown, fmt.Sprint(m.Version))
+		}
+	}
+	return fmt.Errorf("%w: %s is at version %d, this program knows %d; foreign to it: %s; run the newer gatehouse",
+		ErrAhead, s.name, have, want, strings.Join(unknown, ", "))
+}
+
+// pending is ErrBehind, naming what is not applied yet.
+func (s *schema) pending(ctx context.Context, have, want int64) error {
+	all, err := s.migrations(ctx)
+	if err != nil {
+		return s.explained(err)
+	}
+	var names []string
+	for _, m := range all {
+		if m.AppliedAt.IsZero() && !m.Foreign {
+			names = append(names, m.Name)
+		}
+	}
+	return fmt.Errorf("%w: %s is at version %d of %d; pending: %s; run: gatehouse migrate up", ErrBehind, s.name, have, want, strings.Join(names, ", "))
 }
 
 // up applies what is pending, under a lock: each step in its own transaction, or
@@ -157,11 +189,19 @@ type Migration struct {
 
 // Migrations lists every migration, applied, pending or foreign, by version.
 func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
-	applied, err := db.schema.applied(ctx)
+	all, err := db.schema.migrations(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of %s: %w", db.schema.name, err)
 	}
-	known, err := db.schema.sources()
+	return all, nil
+}
+
+func (s *schema) migrations(ctx context.Context) ([]Migration, error) {
+	applied, err := s.applied(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.sources()
 	if err != nil {
 		return nil, err
 	}

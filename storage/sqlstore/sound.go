@@ -25,6 +25,9 @@ const (
 // or a server whose clock is not ours.
 func (db *DB) sound(ctx context.Context, o Options) error {
 	if db.path == "" {
+		if err := db.CheckWritable(ctx); err != nil {
+			return err
+		}
 		return db.sameClock(ctx, o.Now)
 	}
 	if !o.Exclusive { // a running serve has looked; commands beside it must be quick

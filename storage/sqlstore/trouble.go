@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"gatehouse/storage"
 )
 
 var (
@@ -19,29 +21,15 @@ var (
 	ErrHalf = errors.New("the schema is half applied")
 	// ErrRights: the user of the database may not do what serve does.
 	ErrRights = errors.New("the database user has too few rights")
+	// ErrReadOnly: the server, or its database, takes no writes.
+	ErrReadOnly = errors.New("the database takes no writes")
 )
-
-// A Trouble is why a database cannot be used, in the words that the start-up
-// refusal and doctor share.
-type Trouble struct {
-	Kind     error  // one of the package's sentinels
-	What     string // what is wrong, naming the database
-	Evidence string // what showed it, on one line
-	Cause    string // the usual one
-	Fix      string
-}
-
-func (t *Trouble) Error() string {
-	return fmt.Sprintf("%v: %s: %s; usually %s; %s", t.Kind, t.What, t.Evidence, t.Cause, t.Fix)
-}
-
-func (t *Trouble) Unwrap() error { return t.Kind }
 
 // unreachable says why the database of this name did not let us in.
 // pgx lists each address that it tried on a line of its own.
 func unreachable(name string, err error) error {
 	what, cause, fix := whyUnreachable(err)
-	return &Trouble{
+	return &storage.Trouble{
 		Kind: ErrUnreachable, What: name + ": " + what, Evidence: strings.Join(strings.Fields(err.Error()), " "), Cause: cause, Fix: fix,
 	}
 }
@@ -53,7 +41,8 @@ func whyUnreachable(err error) (what, cause, fix string) {
 	}
 	_, unknownHost := errors.AsType[*net.DNSError](err)
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
-	_, unknownAuthority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
 	case unknownHost:
 		return "the host name is unknown", "a misspelt name, or a name of another network", "correct the host in DATABASE_URL or DB_HOST"
@@ -61,12 +50,20 @@ func whyUnreachable(err error) (what, cause, fix string) {
 		return "nothing listens on the port", "a server that is stopped, or another port", "start PostgreSQL, or correct the port in DATABASE_URL or DB_PORT"
 	case errors.Is(err, fs.ErrNotExist):
 		return "there is no such socket", "a server that is stopped, or another directory", "start PostgreSQL, or correct the host in DATABASE_URL"
-	case badCertificate || unknownAuthority:
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "there is no way to the host", "an address of another network, or a VPN that is not up", "correct the host in DATABASE_URL or DB_HOST, or let this machine reach it"
+	case otherName:
+		return "the server's certificate is for another name", "an address by its number, or an inner name", "use the name that is in the certificate in DATABASE_URL"
+	case isInvalid && invalid.Reason == x509.Expired:
+		return "the server's certificate has expired", "a renewal that failed, or a wrong clock here", "renew it on the server, or correct the clock"
+	case badCertificate:
 		return "the server's certificate is not trusted", "a private authority", "name its certificate with sslrootcert=FILE in DATABASE_URL"
 	case strings.Contains(err.Error(), "server refused TLS"):
 		return "the server refuses TLS", "ssl = off in postgresql.conf", "turn it on there, or on a private network set sslmode=disable in DATABASE_URL"
+	case strings.Contains(err.Error(), "invalid body length"):
+		return "it is no PostgreSQL server", "the port of another server", "correct the port in DATABASE_URL or DB_PORT"
 	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
-		return "it does not answer in time", "a firewall that swallows packets", "let this machine through to the port"
+		return "it does not answer in time", "a firewall that swallows packets, a server that hangs, or another program on the port", "let this machine through to the port, or correct it"
 	}
 	return "the connection fails", "something between this machine and the server", "try the same address with psql"
 }
@@ -91,20 +88,30 @@ func whyRefused(e *pgconn.PgError) (what, cause, fix string) {
 		return "the user lacks rights", "tables that another role owns", "as their owner, GRANT the rights to this user, or make it the owner"
 	case e.Code == "53300":
 		return "there are too many connections", "more nodes times database.max_connections than the server or the role allows", "lower database.max_connections, or raise max_connections of the server"
-	case e.Code == "57P03":
+	case e.Code == "57P03" && strings.Contains(e.Detail+e.Message, "ot standby"):
+		return "the server is a standby that lets nobody in", "an address of the standby, or a failover that is not finished", "correct the host in DATABASE_URL, or promote the server"
+	case e.Code == "57P03", e.Code == "57P01", e.Code == "57P02":
 		return "the server is starting or stopping", "a restart", "wait until it accepts connections"
+	case e.Code == "25006":
+		return "it is read-only", "an address of a standby", "correct the host in DATABASE_URL"
+	case e.Code == "53100":
+		return "the disk of the server is full", "logs, old WAL files of a replication slot, or data that grew", "make room on the disk of the server"
 	}
 	return "the server refuses", "what it says itself", "see the log of the server"
 }
 
+// known are the refusals that a statement on an open connection can meet, and
+// what they mean for the database.
+var known = map[string]error{"42501": ErrRights, "25006": ErrReadOnly, "53100": ErrUnreachable, "57P01": ErrUnreachable, "57P03": ErrUnreachable}
+
 // explained says what a failed look at the schema means, where it is known.
 func (s *schema) explained(err error) error {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "42501" {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && known[e.Code] != nil {
 		what, cause, fix := whyRefused(e)
-		return &Trouble{Kind: ErrRights, What: s.name + ": " + what, Evidence: e.Message, Cause: cause, Fix: fix}
+		return &storage.Trouble{Kind: known[e.Code], What: s.name + ": " + what, Evidence: e.Message, Cause: cause, Fix: fix}
 	}
 	if corrupt(err) {
-		return &Trouble{
+		return &storage.Trouble{
 			Kind: ErrDamaged, What: s.name + " is not a sound SQLite database", Evidence: err.Error(),
 			Cause: "another program's file, or a copy made while serve ran", Fix: "correct the path, or restore it from a backup",
 		}

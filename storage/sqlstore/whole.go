@@ -11,11 +11,40 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"gatehouse/storage"
 )
 
 // CheckSchema says what is wrong with the schema and the rights on it: an
 // error of kind ErrBehind, ErrAhead, ErrHalf or ErrRights. It changes nothing.
 func (db *DB) CheckSchema(ctx context.Context) error { return db.schema.settle(ctx, Options{}) }
+
+// CheckWritable is ErrReadOnly where the server of PostgreSQL takes no writes.
+func (db *DB) CheckWritable(ctx context.Context) error {
+	if db.path != "" {
+		return nil
+	}
+	var recovering bool
+	var readOnly string
+	err := db.write.row(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')`).Scan(&recovering, &readOnly)
+	switch {
+	case err != nil:
+		return db.schema.explained(err)
+	case recovering:
+		return &storage.Trouble{
+			Kind: ErrReadOnly, What: db.schema.name + " is a standby", Evidence: "pg_is_in_recovery() is true",
+			Cause: "the address of a standby, or a failover that is not finished",
+			Fix:   "correct the host in DATABASE_URL; several hosts with target_session_attrs=read-write find the one that writes",
+		}
+	case readOnly == "on":
+		return &storage.Trouble{
+			Kind: ErrReadOnly, What: db.schema.name, Evidence: "transaction_read_only is on",
+			Cause: "default_transaction_read_only set for the database or the role, as for maintenance or by a provider whose disk is full",
+			Fix:   "see why it was set, then run: ALTER DATABASE … SET default_transaction_read_only = off",
+		}
+	}
+	return nil
+}
 
 // CheckClock is ErrClock where the clock of the database's server is not that
 // of this machine, by now.
@@ -58,7 +87,7 @@ func (s *schema) whole(ctx context.Context) error {
 	if len(gaps) == 0 {
 		return nil
 	}
-	return &Trouble{
+	return &storage.Trouble{
 		Kind: ErrHalf, What: s.name, Evidence: strings.Join(gaps, ", "),
 		Cause: "a restore that stopped half way, or tables changed by hand", Fix: "restore the database from a backup, then run: gatehouse migrate up",
 	}
@@ -118,7 +147,7 @@ func (s *schema) rights(ctx context.Context) error {
 	case !denied.Valid:
 		return nil
 	}
-	return &Trouble{
+	return &storage.Trouble{
 		Kind: ErrRights, What: s.name, Evidence: "it may not read and change " + denied.String,
 		Cause: "tables that another role owns", Fix: "as their owner, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO the user",
 	}

@@ -23,6 +23,7 @@ type PostgresServer struct {
 	t      testing.TB
 	place  *postgresPlace
 	server *exec.Cmd
+	extra  []string      // settings beside the usual ones
 	exited chan struct{} // closed when the postmaster has
 }
 
@@ -123,8 +124,12 @@ func (s *PostgresServer) launch() {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	s.server = exec.Command(filepath.Join(s.place.bin, "postgres"), "-D", filepath.Join(s.place.dir, "data"), "-k", s.place.dir, "-h", "",
-		"-c", "max_connections=100", "-c", "shared_buffers=32MB", "-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on")
+	args := []string{"-D", filepath.Join(s.place.dir, "data"), "-k", s.place.dir, "-h", "",
+		"-c", "max_connections=100", "-c", "shared_buffers=32MB", "-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on"}
+	for _, setting := range s.extra {
+		args = append(args, "-c", setting)
+	}
+	s.server = exec.Command(filepath.Join(s.place.bin, "postgres"), args...)
 	s.server.Dir, s.server.Stdout, s.server.Stderr, s.server.SysProcAttr = s.place.dir, log, log, s.place.as
 	if err := s.server.Start(); err != nil {
 		s.t.Fatalf("start PostgreSQL: %v", err)
@@ -135,6 +140,29 @@ func (s *PostgresServer) launch() {
 		close(exited)
 	}()
 	s.exited = exited
+}
+
+// Restart starts the server again with other settings ("max_connections=4"), and
+// waits for nothing: it may be meant not to answer.
+func (s *PostgresServer) Restart(settings ...string) {
+	s.t.Helper()
+	s.StopFast()
+	s.extra = settings
+	s.launch()
+}
+
+// Write writes a file into the server's data directory, for the server alone.
+func (s *PostgresServer) Write(name, content string) {
+	s.t.Helper()
+	path := filepath.Join(s.place.dir, "data", name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if as := s.place.as.Credential; as != nil {
+		if err := os.Chown(path, int(as.Uid), int(as.Gid)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // StopFast stops the server as a restart does: connections are broken, and what

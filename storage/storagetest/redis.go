@@ -17,9 +17,10 @@ var errNoRedis = errors.New("these tests need redis-server: apt-get install redi
 
 // redisKeeper runs the server until its standard input ends, which it does with
 // the process of the tests, however that ends.
-const redisKeeper = `"$1" --port 0 --unixsocket "$2/socket" --unixsocketperm 700 --dir "$2" --save "" --appendonly no --loglevel warning </dev/null &
+const redisKeeper = `binary=$1 ; dir=$2 ; shift 2
+"$binary" --port 0 --unixsocket "$dir/socket" --unixsocketperm 700 --dir "$dir" --save "" --appendonly no --loglevel warning "$@" </dev/null &
 read -r _
-kill -KILL $! ; wait $! ; cd / ; rm -rf "$2"`
+kill -KILL $! ; wait $! ; cd / ; rm -rf "$dir"`
 
 // A RedisServer is a throw-away Redis that keeps nothing and listens on a
 // socket of its own. It can be stopped and started again at the same place,
@@ -28,16 +29,18 @@ type RedisServer struct {
 	URL    string
 	Socket string
 
-	t      testing.TB
-	binary string
-	dir    string
-	keeper *exec.Cmd
-	hand   *os.File // closing it ends the server; it must stay reachable until then
+	t        testing.TB
+	binary   string
+	dir      string
+	settings []string
+	keeper   *exec.Cmd
+	hand     *os.File // closing it ends the server; it must stay reachable until then
 }
 
-// Redis starts a Redis for this test. Where there is none to start, the test
-// fails and says what to install.
-func Redis(t testing.TB) *RedisServer {
+// Redis starts a Redis for this test, with these settings beside the usual ones
+// ("--requirepass", "secret"). Where there is none to start, the test fails and
+// says what to install.
+func Redis(t testing.TB, settings ...string) *RedisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -48,7 +51,7 @@ func Redis(t testing.TB) *RedisServer {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "socket")
-	s := &RedisServer{URL: "unix://" + socket, Socket: socket, t: t, binary: binary, dir: dir}
+	s := &RedisServer{URL: "unix://" + socket, Socket: socket, t: t, binary: binary, dir: dir, settings: settings}
 	t.Cleanup(s.Stop)
 	s.Start()
 	return s
@@ -77,7 +80,7 @@ func (s *RedisServer) StartFrom(dump []byte) {
 	}
 	defer in.Close()
 	s.hand = hand
-	s.keeper = exec.Command("/bin/sh", "-c", redisKeeper, "keeper", s.binary, s.dir)
+	s.keeper = exec.Command("/bin/sh", append([]string{"-c", redisKeeper, "keeper", s.binary, s.dir}, s.settings...)...)
 	s.keeper.Stdin = in
 	// A group of its own keeps an interrupt of the tests from the keeper.
 	s.keeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -451,3 +451,53 @@ func BenchmarkSignIn(b *testing.B) {
 		})
 	}
 }
+
+// crowdedCredentials watches how many look passwords up at once, which each
+// does in the slot of its hash.
+type crowdedCredentials struct {
+	storage.Credentials
+	now, most *atomic.Int64
+}
+
+func (c crowdedCredentials) Password(ctx context.Context, key string) (*storage.User, *storage.Password, error) {
+	n := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	time.Sleep(time.Millisecond) // so that others come meanwhile
+	return c.Credentials.Password(ctx, key)
+}
+
+func TestAC223_NoMoreHashesRunAtOnceThanThereAreCores(t *testing.T) {
+	const cores, queue, comers = 2, 32, 200
+	var now, most, heard, sentAway atomic.Int64
+	p := open(t, func(c *Config) {
+		c.Hash.AtOnce, c.Hash.Queue = cores, queue
+		c.Store.Credentials = crowdedCredentials{c.Store.Credentials, &now, &most}
+	})
+	start := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range comers {
+		all.Go(func() {
+			<-start
+			_, err := p.SignIn(t.Context(), Proof{Login: fmt.Sprintf("nobody-%d", i), Password: "Wrong horse 7!"})
+			slow, waits := errors.AsType[*SlowDown](err)
+			switch {
+			case errors.Is(err, ErrWrong):
+				heard.Add(1)
+			case waits && slow.Busy && slow.RetryAfter > 0:
+				sentAway.Add(1)
+			default:
+				t.Errorf("a guess ended with %v", err)
+			}
+		})
+	}
+	close(start)
+	all.Wait()
+	if most.Load() > cores {
+		t.Errorf("%d hashes ran at once, want %d at most", most.Load(), cores)
+	}
+	if heard.Load() < cores+queue || sentAway.Load() == 0 {
+		t.Errorf("%d were heard and %d sent away, of %d", heard.Load(), sentAway.Load(), comers)
+	}
+}

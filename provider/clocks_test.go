@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/keys"
 	"gatehouse/provider"
 	"gatehouse/provider/providertest"
 	"gatehouse/storage"
@@ -141,5 +142,38 @@ func TestAC244_AClockThatStepsUnderLoadRefusesNobody(t *testing.T) {
 				t.Fatalf("step %d, %v: a fresh code is refused: %s", i+1, step, a.Body)
 			}
 		}
+	}
+}
+
+func TestAC244_AKeyThatOneNodeSignsWithIsPublishedByTheOtherThoughTheirClocksDiffer(t *testing.T) {
+	h := providertest.New(t)
+	h.User("alice")
+	w := h.Client("w", providertest.Trusted)
+	nodes := []*providertest.House{h, h.Node(), h.Node()}
+	nodes[1].Apart(2 * time.Second)
+	nodes[2].Apart(-2 * time.Second)
+	next, err := h.Keys.Rotate(t.Context(), keys.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range nodes {
+		node.Reread()
+	}
+	signed := map[string]bool{}
+	h.Skip(next.SignAt.Sub(h.Now()) - 4*time.Second)
+	for range 9 { // one second after the other, across the moment when it begins to sign
+		h.Skip(time.Second)
+		for i, node := range nodes {
+			access := w.At(node).SignIn("alice").Access
+			signed[providertest.Header(access)["kid"].(string)] = true
+			for j, other := range nodes {
+				if a := other.Userinfo(access); a.Status != http.StatusOK {
+					t.Errorf("what node %d signed, node %d refuses: %s", i, j, a.Body)
+				}
+			}
+		}
+	}
+	if len(signed) != 2 || !signed[next.ID] {
+		t.Errorf("the keys that signed are %v; the next is %s", signed, next.ID)
 	}
 }

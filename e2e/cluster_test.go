@@ -12,9 +12,17 @@ import (
 // masterKey is what the nodes of a cluster share.
 const masterKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// prepareCluster makes a server of this many nodes, whatever this run is for,
-// that does not run yet.
+// prepareCluster makes a server of this many nodes that does not run yet, for
+// a test that is about them: it belongs to the usual run, whose other servers
+// have one.
 func prepareCluster(t testing.TB, nodes int, settings ...string) *server {
+	t.Helper()
+	storagetest.Once(t)
+	return assembleCluster(t, nodes, settings)
+}
+
+// assembleCluster puts nodes on one database and one Redis, behind a balancer.
+func assembleCluster(t testing.TB, nodes int, settings []string) *server {
 	t.Helper()
 	var all []*node
 	for range nodes {

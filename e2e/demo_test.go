@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/storage/storagetest"
 )
 
 // demoSays finds what `gatehouse demo` prints for people.
@@ -52,6 +54,7 @@ func runDemo(t *testing.T) (app string, who account, started time.Time) {
 
 // Start it, open it, sign in: the API has accepted the token, within 30 s.
 func TestDemo_InABrowser(t *testing.T) {
+	storagetest.Once(t)
 	t.Parallel()
 	app, who, started := runDemo(t)
 	b := openTab(t)

@@ -164,6 +164,7 @@ func overlayIn(dir, root string) (string, error) {
 
 // What watches must be able to see: each bug that is planted is found.
 func TestTheLedgerFindsEveryBugThatIsPlanted(t *testing.T) {
+	storagetest.Once(t)
 	path, err := infested()
 	if err != nil {
 		t.Fatal(err)

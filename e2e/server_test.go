@@ -42,7 +42,7 @@ type server struct {
 func prepare(t testing.TB, settings ...string) *server {
 	t.Helper()
 	if nodes := storagetest.Nodes(t); nodes > 1 {
-		return prepareCluster(t, nodes, settings...)
+		return assembleCluster(t, nodes, settings)
 	}
 	port := freePort(t)
 	return assemble(t, "http://localhost:"+port, []*node{newNode(t, port)}, settings)

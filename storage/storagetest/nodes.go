@@ -39,6 +39,15 @@ func OnlySQLite(t testing.TB) {
 	}
 }
 
+// Once leaves a test that is the same however many nodes a run is for, since
+// it chooses them itself or needs none, to the usual run.
+func Once(t testing.TB) {
+	t.Helper()
+	if Nodes(t) > 1 {
+		t.Skip("this is the same over any number of nodes: the run without GATEHOUSE_TEST_NODES has it")
+	}
+}
+
 // Spread serves each request by the next of these nodes.
 func Spread(nodes ...http.Handler) http.Handler {
 	if len(nodes) == 1 {

@@ -96,9 +96,9 @@ func (p *Provider) idClaims(t *tokenRequest, g *storage.Grant, nonce, accessToke
 	}, nil
 }
 
-// PasswordACR is the acr of a sign-in with a password: the lowest level there
+// LowestACR is the acr of every sign-in of this version: the lowest level there
 // is (ISO/IEC 29115 level 1).
-const PasswordACR = "1"
+const LowestACR = "1"
 
 // sid is a session as one client knows it: clients that compare notes learn
 // nothing. The session's ID is random and leaves us in no other form.

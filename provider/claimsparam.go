@@ -49,9 +49,9 @@ func (q *request) readClaims(raw string, c *storage.Client) error {
 		return about(invalidRequest("claims must be a JSON object with the members userinfo and id_token"), "claims", "", "")
 	}
 	q.Claims = claimsRequest{Userinfo: allowedClaims(asked.Userinfo, c), IDToken: allowedClaims(asked.IDToken, c)}
-	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential && !acr.offers(PasswordACR) {
+	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential && !acr.offers(LowestACR) {
 		// §5.5.1.1: an essential acr that cannot be met is a failed attempt.
-		return about(unmetRequirements("no sign-in here reaches the acr that is essential to the request"), "claims", "", PasswordACR)
+		return about(unmetRequirements("no sign-in here reaches the acr that is essential to the request"), "claims", "", LowestACR)
 	}
 	sub := asked.IDToken["sub"]
 	if sub == nil {

@@ -85,7 +85,7 @@ func (p *Provider) metadata(algorithms []string) *metadata {
 			IntrospectionEndpointAuthSigningAlgValuesSupported: keys.Algorithms,
 			ClaimTypesSupported:                                []string{"normal"},
 			ClaimsParameterSupported:                           true,
-			ACRValuesSupported:                                 []string{PasswordACR},
+			ACRValuesSupported:                                 []string{LowestACR},
 			ClaimsSupported:                                    claimNames,
 			CodeChallengeMethodsSupported:                      []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
 			UILocalesSupported:                                 locales,

@@ -30,7 +30,8 @@ func everyPage(text string) map[string]templ.Component {
 	app := App{Name: text, Host: text, Home: "https://rp.test/" + text, Policy: text, Terms: text, Development: true}
 	person := Person{Name: text, Login: text}
 	problems := Problems{{Field: "username", Text: text}, {Text: text}, {Field: "email", Text: text}, {Field: "password", Text: text}}
-	form := PasswordForm(PasswordView{Request: text, Username: text, Other: true, Problems: problems})
+	form := PasswordForm(PasswordView{Errand: []Hidden{{"request", text}, {"account", "other"}}, Username: text, Problems: problems})
+	buttons := Upstreams(UpstreamsView{Upstreams: []Upstream{{ID: "google", Name: "Google", Google: true}, {ID: "partner", Name: text}}, Errand: []Hidden{{"request", text}}, Beside: true})
 	return map[string]templ.Component{
 		"home":           Home(&person),
 		"home, nobody":   Home(nil),
@@ -38,8 +39,14 @@ func everyPage(text string) map[string]templ.Component {
 		"sign-in, again": SignIn(SignInView{Request: text, App: &app, Again: &person, Offers: []templ.Component{form}}),
 		"consent": Consent(ConsentView{Request: text, App: app, Person: person, User: text,
 			Scopes: []string{"openid", text}, Known: []string{"email", text}, Problems: problems}),
-		"sign-in, device": SignIn(SignInView{Device: text, Offers: []templ.Component{PasswordForm(PasswordView{Device: text})}}),
-		"device":          DeviceCode(DeviceCodeView{Code: text, Problems: Problems{{Field: "user_code", Text: text}}}),
+		"sign-in, device":  SignIn(SignInView{Device: text, Offers: []templ.Component{PasswordForm(PasswordView{}), buttons}}),
+		"sign-in, account": SignIn(SignInView{Again: &person, Offers: []templ.Component{buttons}}),
+		"upstream failed":  UpstreamFailed(UpstreamFailedView{Message: "upstream.domain", Name: text, Again: "/login?request=" + text, GoOn: "upstream.again", Reference: text}),
+		"link":             Link(LinkView{ID: text, Upstream: text, Label: text, Person: &person, SignIn: "/login?link=" + text, Onward: "/login"}),
+		"link, confirmed":  Link(LinkView{ID: text, Upstream: text, Label: text, Person: &person, Mine: true, Fresh: true, Onward: "/"}),
+		"account": Account(AccountView{Person: person, Email: text, EmailVerified: true, Password: true, Offers: []Upstream{{ID: "partner", Name: text}}, Problems: problems,
+			Notice: "account.unlinked", NoticeName: text, Identities: []LinkedIdentity{{ID: text, Upstream: text, Label: text, Closed: true}, {ID: text, Upstream: text, Label: text, Last: true}}}),
+		"device": DeviceCode(DeviceCodeView{Code: text, Problems: Problems{{Field: "user_code", Text: text}}}),
 		"device, asked": DeviceConfirm(DeviceConfirmView{Code: text, App: app, Person: person, User: text, Ago: time.Minute,
 			Address: text, OtherNetwork: true, Agent: text, Scopes: []string{"openid", text}, Known: []string{"email", text}, Problems: problems}),
 		"device, allowed": DeviceAnswered(true),

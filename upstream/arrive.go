@@ -81,7 +81,7 @@ func (p *Provider) exchange(ctx context.Context, d *Document, code, verifier str
 	case err == nil:
 		return token, nil
 	case !answered:
-		return nil, p.fault("unreachable", err, "address", d.TokenEndpoint)
+		return nil, p.unanswered("exchange", err, d.TokenEndpoint)
 	}
 	details := []string{"address", d.TokenEndpoint, "status", strconv.Itoa(refused.Response.StatusCode), "error_description", refused.ErrorDescription}
 	switch refused.ErrorCode {
@@ -108,7 +108,7 @@ func (p *Provider) askUserinfo(ctx context.Context, d *Document, token *oauth2.T
 	r.Header.Set("Accept", "application/json")
 	answer, err := p.set.out.HTTP().Do(r)
 	if err != nil {
-		return p.fault("unreachable", err, "address", d.UserinfoEndpoint)
+		return p.unanswered("userinfo", err, d.UserinfoEndpoint)
 	}
 	defer answer.Body.Close()
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))

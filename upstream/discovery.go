@@ -73,6 +73,14 @@ func (p *Provider) discover(ctx context.Context) (*Document, error) {
 	return nil, k.fault
 }
 
+// Trouble is why the last try to discover the provider failed; nil where it did
+// not, or where nobody has tried yet. It fetches nothing.
+func (p *Provider) Trouble() error {
+	p.known.mu.Lock()
+	defer p.known.mu.Unlock()
+	return p.known.fault
+}
+
 // Discover fetches the document anew, past what is kept.
 func (p *Provider) Discover(ctx context.Context) (*Document, error) {
 	if d := builtIn(p.Config); d != nil {

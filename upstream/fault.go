@@ -53,3 +53,12 @@ func (p *Provider) fault(kind string, err error, details ...string) *Fault {
 	}
 	return f
 }
+
+// unanswered is a fault of an exchange that ended in no answer; where there was
+// one that could not be read, its kind is other.
+func (p *Provider) unanswered(other string, err error, address string) *Fault {
+	if _, ok := errors.AsType[*outbound.Error](err); ok {
+		other = "unreachable"
+	}
+	return p.fault(other, err, "address", address)
+}

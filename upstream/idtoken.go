@@ -86,7 +86,7 @@ func (p *Provider) verifySignature(ctx context.Context, d *Document, raw string)
 	header := jws.Signatures[0].Protected
 	keys, err := p.set.keys.Find(ctx, d.JWKSURI, header.KeyID, header.Algorithm)
 	if err != nil {
-		return "", nil, p.fault("unreachable", err, "address", d.JWKSURI)
+		return "", nil, p.unanswered("keys", err, d.JWKSURI)
 	}
 	if len(keys) == 0 {
 		return "", nil, p.differs("kid", header.KeyID, "a key of "+d.JWKSURI)

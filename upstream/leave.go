@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,9 @@ func (p *Provider) Leave(ctx context.Context, ask Ask) (*Leaving, error) {
 	if ask.MaxAge != nil {
 		q.Set("max_age", strconv.FormatInt(*ask.MaxAge, 10))
 	}
+	if p.ID == Google {
+		asGoogleHasIt(q, ask.MaxAge != nil)
+	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(l.Verifier)}
 	for name := range q {
 		options = append(options, oauth2.SetAuthURLParam(name, q.Get(name)))
@@ -69,5 +73,23 @@ func (p *Provider) oauth(d *Document) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), RedirectURL: p.RedirectURI, Scopes: p.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: d.AuthorizationEndpoint, TokenURL: d.TokenEndpoint, AuthStyle: style},
+	}
+}
+
+// asGoogleHasIt: Google refuses prompt=login, and tells when somebody signed in
+// where the claims parameter asks for it, not for max_age.
+func asGoogleHasIt(q url.Values, recent bool) {
+	prompt := strings.Fields(q.Get("prompt"))
+	for i, value := range prompt {
+		if value == "login" {
+			prompt[i] = "select_account"
+		}
+	}
+	q.Set("prompt", strings.Join(slices.Compact(prompt), " "))
+	if len(prompt) == 0 {
+		q.Del("prompt")
+	}
+	if recent {
+		q.Set("claims", `{"id_token":{"auth_time":{"essential":true}}}`)
 	}
 }

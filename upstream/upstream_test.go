@@ -381,6 +381,14 @@ func TestGoogleIsKnownWithoutAsking(t *testing.T) {
 	if l := p.leave(upstream.Ask{}); !strings.HasPrefix(l.Address, "https://accounts.google.com/o/oauth2/v2/auth?") {
 		t.Errorf("it leads to %s", l.Address)
 	}
+	seconds := int64(0)
+	u, err := url.Parse(p.leave(upstream.Ask{Prompt: "login select_account", MaxAge: &seconds}).Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); q.Get("prompt") != "select_account" || !strings.Contains(q.Get("claims"), "auth_time") {
+		t.Errorf("it is asked %v", q)
+	}
 }
 
 // AC-189: the secret of an upstream goes with its issuer. Upstreams are declared

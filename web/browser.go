@@ -96,11 +96,22 @@ func (b *Browser) touch(ctx context.Context, s *storage.Session) {
 	}
 }
 
+// A Proof is how somebody proved who they are.
+type Proof struct {
+	AMR []string // RFC 8176
+	// At is when; zero: now. An upstream may say that it was earlier.
+	At time.Time
+	// Upstream is the id of the upstream that says so; empty: we saw it ourselves.
+	Upstream string
+}
+
+// RecentSignIn is how old a sign-in may be where somebody changes how they sign in.
+const RecentSignIn = 10 * time.Minute
+
 // SignIn begins the session of u in this browser, under a cookie that is new
 // each time. The session of the same user goes on under it; one of somebody
-// else ends. amr is how u proved it (RFC 8176). storage.ErrNotFound where the
-// account was switched off meanwhile.
-func (b *Browser) SignIn(w http.ResponseWriter, r *http.Request, u *storage.User, amr ...string) (*storage.Session, error) {
+// else ends. storage.ErrNotFound where the account was switched off meanwhile.
+func (b *Browser) SignIn(w http.ResponseWriter, r *http.Request, u *storage.User, how Proof) (*storage.Session, error) {
 	browser, err := b.Browser(w, r)
 	if err != nil {
 		return nil, err
@@ -110,8 +121,12 @@ func (b *Browser) SignIn(w http.ResponseWriter, r *http.Request, u *storage.User
 		return nil, fmt.Errorf("read the session: %w", err)
 	}
 	now, from := b.now(), storage.OriginOf(r.Context())
-	begin(kept, u, browser, &storage.Session{
-		UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: amr, ACR: provider.PasswordACR,
+	at := now
+	if !how.At.IsZero() && how.At.Before(now) { // OpenID Connect Core §2: when it happened, not when we were told
+		at = how.At
+	}
+	begin(kept, u, browser, how.Upstream, &storage.Session{
+		UserID: u.ID, Epoch: u.Epoch, AuthTime: at, AMR: how.AMR, ACR: provider.LowestACR,
 		CreatedAt: now, SeenAt: now, IdleLifetime: b.idle,
 		IdleExpiresAt: now.Add(b.idle), ExpiresAt: now.Add(b.lifetime),
 		IP: from.IP, UserAgent: from.UserAgent,
@@ -145,6 +160,13 @@ func (b *Browser) Browser(w http.ResponseWriter, r *http.Request) (storage.Diges
 	return storage.NewDigest(storage.BrowserSecret, v.browser), nil
 }
 
+// Known is the digest of this browser's secret, for reading only: one that has
+// none yet owns nothing.
+func (b *Browser) Known(r *http.Request) storage.Digest {
+	secret, _ := b.cookies.secret(r, b.cookies.browser, browserPrefix)
+	return storage.NewDigest(storage.BrowserSecret, secret)
+}
+
 // The addresses that steps are taken at, below the issuer's path.
 const (
 	HomePath      = "/"
@@ -153,6 +175,12 @@ const (
 	LogoutPath    = "/logout/confirm"
 	SignedOutPath = "/signed-out"
 	SetupPath     = "/setup"
+	// UpstreamPath and the id of an upstream lead there, and with CallbackPath behind
+	// it back.
+	UpstreamPath = "/login/upstream/"
+	CallbackPath = "/callback"
+	LinkPath     = "/login/link"
+	AccountPath  = "/account"
 )
 
 var stepPaths = map[provider.Step]string{

@@ -82,7 +82,7 @@ func (b *Browser) note(r *http.Request, message string, f *storage.Failure) {
 	kept := *f
 	kept.Code, kept.At = visitOf(r).id, b.now()
 	kept.Kind = cmp.Or(kept.Kind, strings.TrimPrefix(message, "error."))
-	if _, ok := b.cookies.secret(r, b.cookies.browser, browserPrefix); strings.HasPrefix(kept.Kind, "request.") {
+	if _, ok := b.cookies.secret(r, b.cookies.browser, browserPrefix); strings.HasPrefix(kept.Kind, "request.") || strings.HasPrefix(kept.Kind, "upstream.state") {
 		kept.Details = maps.Clone(kept.Details)
 		if kept.Details == nil {
 			kept.Details = make(map[string]string)
@@ -92,6 +92,13 @@ func (b *Browser) note(r *http.Request, message string, f *storage.Failure) {
 	if err := b.failures.Note(r.Context(), &kept); err != nil {
 		b.log.WarnContext(r.Context(), "keep why a page failed", "error", err, "request_id", kept.Code)
 	}
+}
+
+// Keep keeps why a page that somebody else draws says that something failed,
+// and returns the code that belongs on it.
+func (b *Browser) Keep(r *http.Request, f *storage.Failure) (code string) {
+	b.note(r, "", f)
+	return visitOf(r).id
 }
 
 // Error shows an error that must not be sent to a redirect URI.

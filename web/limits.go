@@ -20,7 +20,7 @@ import (
 // Rates are how often a network may do what costs us something. The zero Rate
 // is no limit.
 type Rates struct {
-	Authorize storage.Rate // authorization requests
+	Authorize storage.Rate // authorization requests, and ways to upstreams and back
 	Device    storage.Rate // device authorization requests of clients that prove nothing
 }
 
@@ -54,7 +54,7 @@ func (d *door) limited(next http.Handler) http.Handler {
 func (d *door) counted(r *http.Request) (name string, rate storage.Rate, err error) {
 	switch path := strings.TrimPrefix(r.URL.Path, d.origin.path); {
 	case d.limits == nil:
-	case path == provider.AuthorizePath:
+	case path == provider.AuthorizePath, strings.HasPrefix(path, UpstreamPath):
 		return "authorize", d.rates.Authorize, nil
 	case path == provider.DeviceAuthPath && r.Method == http.MethodPost && d.rates.Device.Every > 0:
 		if stranger, err := provesNothing(r); !stranger || err != nil {

@@ -2,6 +2,9 @@ package web
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/templates"
 )
@@ -56,6 +60,28 @@ func (b *Browser) draw(w http.ResponseWriter, r *http.Request, status int, polic
 		w.WriteHeader(status)
 	}
 	w.Write(page.Bytes()) // a browser that went away cannot be told
+}
+
+// Broken shows that the database does not answer, once it is logged.
+func (b *Browser) Broken(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	b.Note(r.Context(), doing, err)
+	b.Error(w, r, provider.PageError{Status: http.StatusServiceUnavailable, Message: provider.Unavailable})
+}
+
+// Note logs what broke. That somebody closed the page, or clicked twice, is no
+// trouble of ours.
+func (b *Browser) Note(ctx context.Context, doing string, err error) {
+	level := slog.LevelError
+	if errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug
+	}
+	b.log.Log(ctx, level, doing, "error", err, "request_id", storage.OriginOf(ctx).RequestID)
+}
+
+// SeeOther sends the browser on by GET, whatever it came with.
+func SeeOther(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // Text is the language of a page: what the person chose in this browser, then

@@ -38,11 +38,13 @@ type beginning struct {
 	session *storage.Session
 	user    *storage.User
 	browser storage.Digest
+	// upstream is the id of the one that says who it is, or empty.
+	upstream string
 }
 
 // begin notes that u signs in; Save makes it so.
-func begin(kept *sessions.Session, u *storage.User, browser storage.Digest, s *storage.Session) {
-	kept.Values[beginningValue] = &beginning{session: s, user: u, browser: browser}
+func begin(kept *sessions.Session, u *storage.User, browser storage.Digest, upstream string, s *storage.Session) {
+	kept.Values[beginningValue] = &beginning{session: s, user: u, browser: browser, upstream: upstream}
 }
 
 // signedIn is who is signed in, and since when; kept must not be new.
@@ -91,9 +93,12 @@ func (st *sessionStore) Save(r *http.Request, w http.ResponseWriter, kept *sessi
 	}
 	secret := newSecret(sessionPrefix)
 	b.session.ID = rand.Text()
-	e := storage.NewEvent(r.Context(), b.session.AuthTime, "session.created", b.user.ID)
+	e := storage.NewEvent(r.Context(), b.session.CreatedAt, "session.created", b.user.ID)
 	e.Actor = b.user.ID
 	e.Details = map[string]string{"amr": strings.Join(b.session.AMR, " ")}
+	if b.upstream != "" {
+		e.Details["upstream"] = b.upstream
+	}
 	err := st.sessions.Begin(r.Context(), b.session, storage.NewDigest(storage.SessionSecret, secret), previous, b.browser, e)
 	if err != nil {
 		return fmt.Errorf("begin the session: %w", err)

@@ -17,7 +17,7 @@ func TestAC244_ANodeWhoseClockLeavesTheDatabasesIsNotReadyUntilItIsBack(t *testi
 	var off time.Duration
 	now := func() time.Time { return time.Now().Add(off) }
 	var log strings.Builder
-	database := healthChecks(storagetest.PostgreSQL(t), nil, nil, now)[0]
+	database := healthChecks(storagetest.PostgreSQL(t), nil, nil, nil, now)[0]
 	health := web.NewHealth(time.Minute, time.Now, slog.New(slog.NewTextHandler(&log, nil)), database)
 	door := http.NewServeMux()
 	health.Routes(door)

@@ -16,9 +16,9 @@ import (
 var floors = map[string]int{
 	"cmd/gatehouse":        8,
 	"cmd/gatehouse/config": 7, "cmd/gatehouse/demo": 7, // rooms of the binary
-	"web/signin": 6,
-	"web":        5,
-	"provider":   4, "identity": 4,
+	"web/signin": 6, "web/account": 6,
+	"web":      5,
+	"provider": 4, "identity": 4,
 	"keys": 3, "storage/sqlstore": 3, "storage/redisstore": 3,
 	"storage": 2, "upstream": 2,
 	"templates": 1, "migrations": 1, "outbound": 1, "jwks": 1, "verify": 1,

@@ -25,7 +25,9 @@ import (
 	"gatehouse/storage/redisstore"
 	"gatehouse/storage/sqlstore"
 	"gatehouse/templates"
+	"gatehouse/upstream"
 	"gatehouse/web"
+	"gatehouse/web/account"
 	"gatehouse/web/signin"
 )
 
@@ -33,8 +35,8 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the provider",
 		Long: `Runs the provider until SIGINT or SIGTERM; then it drains (drain_delay) and
-finishes what is in flight, within 30 seconds. SIGHUP rereads the declared clients, the TLS certificate
-and the log file's path.
+finishes what is in flight, within 30 seconds. SIGHUP rereads the declared
+clients and upstreams, the TLS certificate and the log file's path.
 
 With nothing configured it makes ./data, with an embedded database and its
 master key, listens on 127.0.0.1:8000, and prints a one-time address where the
@@ -73,6 +75,7 @@ type server struct {
 	store     *storage.Store
 	people    *identity.People
 	registrar *provider.Registrar
+	upstreams *upstream.Set
 	health    *web.Health
 	http      *http.Server
 	listener  net.Listener
@@ -143,13 +146,18 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring, time.Now)...)
+	s.upstreams = upstream.NewSet(out, time.Now, upstreams(cfg)...)
+	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring, s.upstreams, time.Now)...)
 	door, err := web.New(web.Config{
 		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
 		Limits: s.doorLimits(limits), Rates: doorRates(cfg),
-		Parts: []web.Part{signin.New(signin.Config{
-			Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
-		})},
+		Parts: []web.Part{
+			signin.New(signin.Config{
+				Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
+				Upstreams: s.upstreams, Master: master, Flows: s.store.Flows,
+			}),
+			account.New(account.Config{Browser: browser, People: s.people, Upstreams: s.upstreams}),
+		},
 	})
 	if err != nil {
 		return err
@@ -344,8 +352,8 @@ func (s *server) announce(w io.Writer) {
 }
 
 // reloadOnHangup rereads on SIGHUP what can change under a running server: the
-// declared clients, the TLS certificate and the log file. What is wrong is
-// logged, and what was in force stays.
+// declared clients and upstreams, the TLS certificate and the log file. What is
+// wrong is logged, and what was in force stays.
 func (s *server) reloadOnHangup(load func() (*config.Config, error)) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -367,7 +375,7 @@ func (s *server) reload(ctx context.Context, load func() (*config.Config, error)
 	if cfg, err := load(); err != nil {
 		errs = append(errs, err)
 	} else {
-		errs = append(errs, s.declareClients(ctx, cfg))
+		errs = append(errs, s.declareClients(ctx, cfg), s.replaceUpstreams(cfg))
 	}
 	if s.cert != nil {
 		errs = append(errs, s.cert.reload())
@@ -377,6 +385,22 @@ func (s *server) reload(ctx context.Context, load func() (*config.Config, error)
 		return
 	}
 	s.log.InfoContext(ctx, "reloaded")
+}
+
+// replaceUpstreams makes the upstreams what the settings say now. The addresses
+// that they come back to were settled when the server started.
+func (s *server) replaceUpstreams(cfg *config.Config) error {
+	served := make(map[string]bool)
+	for _, u := range s.cfg.Upstreams {
+		served[u.ID+" "+u.RedirectURI] = true
+	}
+	for _, u := range cfg.Upstreams {
+		if own := cfg.Issuer + config.UpstreamCallback(u.ID); u.RedirectURI != own && !served[u.ID+" "+u.RedirectURI] {
+			return fmt.Errorf("the upstreams stay as they were: %s is to come back to %s, which is served after a restart", u.ID, u.RedirectURI)
+		}
+	}
+	s.upstreams.Replace(upstreams(cfg))
+	return nil
 }
 
 // listen takes the address, and says what to do where it cannot.

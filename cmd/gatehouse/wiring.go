@@ -15,6 +15,7 @@ import (
 	"gatehouse/storage"
 	"gatehouse/storage/redisstore"
 	"gatehouse/storage/sqlstore"
+	"gatehouse/upstream"
 	"gatehouse/web"
 	"gatehouse/web/signin"
 )
@@ -31,7 +32,7 @@ func ringConfig(cfg *config.Config, store *storage.Store, master *keys.Master, l
 func peopleConfig(cfg *config.Config, store *storage.Store, log *slog.Logger) identity.Config {
 	p, h := cfg.Password, cfg.Password.Hash
 	c := identity.Config{
-		Store: store, Issuer: cfg.Issuer, SetupTTL: cfg.Setup.LinkLifetime, Log: log,
+		Store: store, Issuer: cfg.Issuer, SetupTTL: cfg.Setup.LinkLifetime, Log: log, OpenRegistration: cfg.Registration == "open",
 		Policy: identity.PasswordPolicy{
 			MinLength: p.MinLength, Upper: p.Upper, Lower: p.Lower, Digit: p.Digit, Special: p.Special, RefuseCommon: p.RefuseCommon,
 		},
@@ -76,6 +77,19 @@ func declarations(cfg *config.Config) []provider.Declaration {
 	return all
 }
 
+// upstreams are the providers that people may sign in at.
+func upstreams(cfg *config.Config) []upstream.Config {
+	var all []upstream.Config
+	for _, u := range cfg.Upstreams {
+		all = append(all, upstream.Config{
+			ID: u.ID, Name: u.Name, Issuer: u.Issuer, ClientID: u.ClientID, ClientSecret: upstream.Secret(u.ClientSecret.Reveal()),
+			AuthMethod: u.AuthMethod, RedirectURI: u.RedirectURI, Scopes: u.Scopes, Prompt: u.Prompt,
+			HostedDomain: u.HostedDomain, Domains: [][]string{cfg.EmailDomains, u.EmailDomains}, TrustEmail: u.TrustEmail,
+		})
+	}
+	return all
+}
+
 // setupAddress is where a browser spends the secret of a set-up link.
 func setupAddress(cfg *config.Config, secret string) string {
 	return cfg.Issuer + "/setup?token=" + secret
@@ -95,7 +109,7 @@ const healthEvery = 10 * time.Second
 
 // healthChecks are what /api/health/ reports. The cache and the upstreams are
 // there from the start, so that who watches them need not change later.
-func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, now func() time.Time) []web.Check {
+func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, others *upstream.Set, now func() time.Time) []web.Check {
 	notConfigured := func(context.Context) web.CheckResult {
 		return web.CheckResult{Status: web.Healthy, Note: "not configured"}
 	}
@@ -108,7 +122,12 @@ func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, now fu
 			return checkCache(ctx, cache)
 		}},
 		{Name: "signing_keys", Run: func(context.Context) web.CheckResult { return checkSigning(ring) }},
-		{Name: "upstreams", Run: notConfigured},
+		{Name: "upstreams", Run: func(ctx context.Context) web.CheckResult {
+			if len(others.List()) == 0 {
+				return notConfigured(ctx)
+			}
+			return checkUpstreams(others)
+		}},
 	}
 }
 
@@ -131,6 +150,19 @@ func databaseHealth(ctx context.Context, db *sqlstore.DB, now func() time.Time) 
 func checkCache(ctx context.Context, cache *redisstore.DB) web.CheckResult {
 	if err := cache.Check(ctx); err != nil {
 		return web.CheckResult{Status: web.Degraded, Note: "does not answer", Err: err}
+	}
+	return web.CheckResult{Status: web.Healthy}
+}
+
+// checkUpstreams tells of upstreams that did not answer when somebody last went
+// there. It asks none itself, and never says unhealthy: other ways in remain.
+func checkUpstreams(all *upstream.Set) web.CheckResult {
+	var errs []error
+	for _, u := range all.List() {
+		errs = append(errs, u.Trouble())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return web.CheckResult{Status: web.Degraded, Note: "one does not answer as it should", Err: err}
 	}
 	return web.CheckResult{Status: web.Healthy}
 }

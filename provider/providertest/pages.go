@@ -125,7 +125,7 @@ func (h *House) begin(r *http.Request, username string, browser storage.Digest) 
 	}
 	now, secret := h.Now(), rand.Text()
 	s := &storage.Session{
-		ID: rand.Text(), UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: []string{"pwd"}, ACR: provider.PasswordACR, CreatedAt: now, SeenAt: now,
+		ID: rand.Text(), UserID: u.ID, Epoch: u.Epoch, AuthTime: now, AMR: []string{"pwd"}, ACR: provider.LowestACR, CreatedAt: now, SeenAt: now,
 		IdleLifetime: 8 * time.Hour, IdleExpiresAt: now.Add(8 * time.Hour), ExpiresAt: now.Add(24 * time.Hour),
 	}
 	var previous storage.Digest

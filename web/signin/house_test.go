@@ -24,7 +24,9 @@ import (
 	"gatehouse/storage"
 	"gatehouse/storage/redisstore"
 	"gatehouse/storage/storagetest"
+	"gatehouse/upstream"
 	"gatehouse/web"
+	"gatehouse/web/account"
 	"gatehouse/web/signin"
 )
 
@@ -39,6 +41,7 @@ type house struct {
 	provider  *provider.Provider
 	registrar *provider.Registrar
 	log       *providertest.Log
+	upstreams *upstream.Set
 
 	skipped atomic.Int64
 }
@@ -51,7 +54,10 @@ type plans struct {
 	issuer  string // empty: http on the listener's own address
 	proxies []netip.Prefix
 	cost    identity.HashCost
-	store   func(*storage.Store) // breaks or watches a drawer
+	open    bool // registration
+	// upstreams are where people may sign in besides.
+	upstreams func(issuer string) []upstream.Config
+	store     func(*storage.Store) // breaks or watches a drawer
 }
 
 func newHouse(t *testing.T, change ...func(*plans)) *house {
@@ -71,6 +77,9 @@ func newHouse(t *testing.T, change ...func(*plans)) *house {
 	h.store = db.Store()
 	if p.store != nil {
 		p.store(h.store)
+	}
+	if p.upstreams != nil {
+		h.upstreams = upstream.NewSet(reaching(t), h.now, p.upstreams(h.issuer)...)
 	}
 	server := web.NewServer("", h.doors(p, db.Limits()), slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
@@ -117,6 +126,7 @@ func (h *house) door(p plans) http.Handler {
 	must(h.t, err)
 	h.people, err = identity.New(identity.Config{
 		Store: h.store, Policy: identity.DefaultPolicy(), Hash: p.cost, Issuer: h.issuer, Now: h.now, Log: log,
+		OpenRegistration: p.open,
 	})
 	must(h.t, err)
 	h.provider, err = provider.New(provider.Config{
@@ -126,10 +136,12 @@ func (h *house) door(p plans) http.Handler {
 	h.registrar = &provider.Registrar{Store: h.store, Issuer: h.issuer, Active: ring.Active, Now: h.now}
 	pages := signin.New(signin.Config{
 		Issuer: h.issuer, Browser: browser, Provider: h.provider, People: h.people, Limits: h.limits, Log: log,
-		Rates: signin.Rates{Forms: web.Per(time.Hour, 100), Codes: web.Per(time.Hour, 30)},
+		Rates:     signin.Rates{Forms: web.Per(time.Hour, 100), Codes: web.Per(time.Hour, 30)},
+		Upstreams: h.upstreams, Master: providertest.Master(), Flows: h.store.Flows, Now: h.now,
 	})
+	mine := account.New(account.Config{Browser: browser, People: h.people, Upstreams: h.upstreams, Now: h.now})
 	door, err := web.New(web.Config{
-		Issuer: h.issuer, Browser: browser, Provider: h.provider, TrustedProxies: p.proxies, Parts: []web.Part{pages}, Log: log, Now: h.now,
+		Issuer: h.issuer, Browser: browser, Provider: h.provider, TrustedProxies: p.proxies, Parts: []web.Part{pages, mine}, Log: log, Now: h.now,
 	})
 	must(h.t, err)
 	return door

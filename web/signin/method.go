@@ -12,12 +12,11 @@ import (
 // works at: Pages.arrive says for which request somebody proves themselves,
 // Pages.refuse shows the sign-in page again, and Pages.done is the one ending.
 type Method interface {
-	// Name stands in routes, events and the amr table.
-	Name() string
 	// Routes adds its pages to mux, below the issuer's path base.
 	Routes(mux *http.ServeMux, base string)
-	// Offer is how it looks on the sign-in page; refused is what was wrong with
-	// the form just sent, the zero value where the page is shown first.
+	// Offer is how it looks on the sign-in page, nil where it is of no use to who
+	// came; refused is what was wrong with the form just sent, the zero value where
+	// the page is shown first.
 	Offer(a *arrival, refused refusal) templ.Component
 }
 
@@ -27,6 +26,3 @@ type refusal struct {
 	username string // as typed
 	problems templates.Problems
 }
-
-// amr is what each method proves (RFC 8176).
-var amr = map[string][]string{"password": {"pwd"}}

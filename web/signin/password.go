@@ -17,9 +17,6 @@ import (
 // password is the sign-in with a name and a password.
 type password struct{ desk *Pages }
 
-// Name implements Method.
-func (m *password) Name() string { return "password" }
-
 // Routes implements Method.
 func (m *password) Routes(mux *http.ServeMux, base string) {
 	mux.HandleFunc("POST "+base+web.LoginPath, m.check)
@@ -27,11 +24,16 @@ func (m *password) Routes(mux *http.ServeMux, base string) {
 
 // Offer implements Method.
 func (m *password) Offer(a *arrival, refused refusal) templ.Component {
-	v := templates.PasswordView{Request: a.requestID, Device: a.userCode, Username: refused.username, Other: a.other, Problems: refused.problems}
+	if !a.password {
+		return nil
+	}
+	v := templates.PasswordView{Errand: a.hidden(), Username: refused.username, Problems: refused.problems}
 	switch again := a.again(); {
 	case again != nil:
 		v.Again, v.Username = true, again.Username
-	case v.Username == "" && a.pending != nil && !a.other:
+	case v.Username == "" && a.linking != nil:
+		v.Username = a.linking.Label
+	case v.Username == "" && a.pending != nil && a.Account != otherAccount:
 		v.Username = a.pending.LoginHint
 	}
 	return templates.PasswordForm(v)
@@ -44,11 +46,11 @@ func (m *password) check(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	a, ok := m.desk.arrive(w, r, f["request"], f["account"], f["user_code"])
+	a, ok := m.desk.arrive(w, r, errandOf(fieldOf(f)))
 	if !ok {
 		return
 	}
-	t := m.text(w, r, a)
+	t := m.desk.text(w, r, a)
 	if missing := missingFields(t, f); len(missing) > 0 {
 		m.desk.refuse(w, r, a, refusal{status: http.StatusUnprocessableEntity, username: f["username"], problems: missing})
 		return
@@ -59,20 +61,13 @@ func (m *password) check(w http.ResponseWriter, r *http.Request) {
 	}
 	u, err := m.prove(w, r, f)
 	if err == nil {
-		err = m.desk.done(w, r, a, u, m)
+		err = m.desk.done(w, r, a, u, web.Proof{AMR: []string{"pwd"}})
 	}
 	if err == nil {
 		counted.refund(r)
 		return
 	}
 	m.refused(w, r, a, counted, t, f["username"], err)
-}
-
-func (m *password) text(w http.ResponseWriter, r *http.Request, a *arrival) *templates.Text {
-	if a.pending == nil {
-		return m.desk.browser.Text(w, r)
-	}
-	return m.desk.browser.Text(w, r, a.pending.UILocales...)
 }
 
 func missingFields(t *templates.Text, f web.Form) (missing templates.Problems) {

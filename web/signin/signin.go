@@ -9,11 +9,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"gatehouse/identity"
+	"gatehouse/keys"
 	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/templates"
+	"gatehouse/upstream"
 	"gatehouse/web"
 )
 
@@ -26,6 +29,11 @@ type Config struct {
 	Limits   storage.Limits
 	Rates    Rates
 	Log      *slog.Logger
+	// Upstreams are where people may sign in besides; nil: nowhere.
+	Upstreams *upstream.Set
+	Master    *keys.Master // seals what is kept while somebody is at an upstream
+	Flows     storage.Flows
+	Now       func() time.Time // default time.Now
 }
 
 // Pages is the sign-in part of the site.
@@ -37,15 +45,24 @@ type Pages struct {
 	rates    Rates
 	log      *slog.Logger
 	methods  []Method
+
+	upstreams *upstream.Set
+	master    *keys.Master
+	flows     storage.Flows
+	now       func() time.Time
 }
 
 // New returns the pages. Its list of methods is the order on the sign-in page.
 func New(c Config) *Pages {
 	p := &Pages{
 		browser: c.Browser, provider: c.Provider, people: c.People, limits: c.Limits, rates: c.Rates,
-		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+		log:       cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+		upstreams: cmp.Or(c.Upstreams, new(upstream.Set)), master: c.Master, flows: c.Flows, now: c.Now,
 	}
-	p.methods = []Method{&password{desk: p}}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	p.methods = []Method{&password{desk: p}, &federated{desk: p}}
 	return p
 }
 
@@ -59,6 +76,8 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET "+base+web.HomePath+"{$}", p.showHome)
 	mux.HandleFunc("GET "+base+web.LoginPath, p.showLogin)
+	mux.HandleFunc("GET "+base+web.LinkPath, p.showLink)
+	mux.HandleFunc("POST "+base+web.LinkPath, p.link)
 	mux.HandleFunc("GET "+base+web.ConsentPath, p.showConsent)
 	mux.HandleFunc("POST "+base+web.ConsentPath, p.answerConsent)
 	mux.HandleFunc("GET "+base+provider.DevicePath, p.showDevice)
@@ -91,22 +110,11 @@ func (p *Pages) showHome(w http.ResponseWriter, r *http.Request) {
 
 // broken shows that the database does not answer, once it is logged.
 func (p *Pages) broken(w http.ResponseWriter, r *http.Request, doing string, err error) {
-	p.note(r.Context(), doing, err)
-	p.browser.Error(w, r, provider.PageError{Status: http.StatusServiceUnavailable, Message: provider.Unavailable})
+	p.browser.Broken(w, r, doing, err)
 }
 
-// note logs what broke. That somebody closed the page, or clicked twice, is no
-// trouble of ours.
-func (p *Pages) note(ctx context.Context, doing string, err error) {
-	level := slog.LevelError
-	if errors.Is(err, context.Canceled) {
-		level = slog.LevelDebug
-	}
-	p.log.Log(ctx, level, doing, "error", err, "request_id", storage.OriginOf(ctx).RequestID)
-}
+// note logs what broke.
+func (p *Pages) note(ctx context.Context, doing string, err error) { p.browser.Note(ctx, doing, err) }
 
 // seeOther sends the browser on by GET, whatever it came with.
-func seeOther(w http.ResponseWriter, location string) {
-	w.Header().Set("Location", location)
-	w.WriteHeader(http.StatusSeeOther)
-}
+func seeOther(w http.ResponseWriter, location string) { web.SeeOther(w, location) }

@@ -218,7 +218,8 @@ type RateLimit struct {
 	// How many forms a network may get wrong in an hour; one that turns out right is
 	// not counted. 0 is no limit.
 	Anonymous int `setting:"rate_limit.anonymous.per_hour" default:"100" min:"0" max:"1000000"`
-	// How many authorization requests a network may send in a minute. 0 is no limit.
+	// How many authorization requests a network may send in a minute, ways to
+	// upstreams and back among them. 0 is no limit.
 	Authorize int `setting:"rate_limit.authorize.per_minute" default:"600" min:"0" max:"1000000"`
 	// How many devices a network may connect in an hour by clients without a secret.
 	// 0 is no limit.
@@ -263,7 +264,8 @@ type Upstream struct {
 	// The secret that it gave us; client_secret_file names a file that holds it.
 	ClientSecret Secret `key:"client_secret"`
 	// How we show the secret at its token endpoint: client_secret_basic,
-	// client_secret_post, or none where it gave us no secret. Default: client_secret_basic.
+	// client_secret_post, or none where it gave us no secret. Default:
+	// client_secret_basic, and client_secret_post for Google.
 	AuthMethod string `key:"token_endpoint_auth_method"`
 	// Where it sends people back to, any path of our own origin; it must be
 	// registered there, byte for byte. Default: ISSUER/login/upstream/ID/callback.

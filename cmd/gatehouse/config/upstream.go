@@ -185,7 +185,11 @@ func (r *reading) completeUpstream(u *declaredUpstream) {
 	case err == nil:
 		def("name", &u.Name, issuer.Host)
 	}
-	def("token_endpoint_auth_method", &u.AuthMethod, "client_secret_basic")
+	method := "client_secret_basic"
+	if u.ID == Google {
+		method = "client_secret_post" // as Google's own libraries do
+	}
+	def("token_endpoint_auth_method", &u.AuthMethod, method)
 	def("redirect_uri", &u.RedirectURI, r.c.Issuer+UpstreamCallback(u.ID))
 	if u.given["scopes"] == "" {
 		u.Scopes = []string{"openid", "email", "profile"}

@@ -52,3 +52,26 @@ func readBody(host string, from io.Reader) ([]byte, error) {
 	}
 	return body, nil
 }
+
+// Peek fetches address and returns the answer whatever its status: where a
+// redirect leads is shown, and not followed. Of the body it returns MaxBody
+// bytes at most. Errors are *Error.
+func (o *Client) Peek(ctx context.Context, address, accept string) (answer *http.Response, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	r, err := o.request(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Accept", accept)
+	answer, err = o.http.Do(r)
+	if err != nil {
+		return nil, nil, explain(r.URL.Hostname(), err)
+	}
+	defer answer.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(answer.Body, MaxBody))
+	if err != nil {
+		return nil, nil, explain(r.URL.Hostname(), err)
+	}
+	return answer, body, nil
+}

@@ -102,12 +102,21 @@ func (e *explaining) explain(ctx context.Context, x *Explainer) error {
 // byKind are the failures that need no more than their words.
 func (e *explaining) byKind() {
 	f := e.failure
-	for _, code := range []string{f.Kind, f.Details[detailError], "other"} {
+	for _, code := range []string{f.Kind + "." + f.Details[detailOutbound], f.Kind, f.Details[detailError], "other"} {
 		if _, known := reasons[code]; known {
 			e.find(code, "%s", e.evidence())
 			return
 		}
 	}
+}
+
+// UpstreamFinding is a fault of an upstream in the words of explain, for who
+// finds it before anybody fails by it. f has the Kind, "upstream.…", and what
+// was seen.
+func UpstreamFinding(f *storage.Failure) Finding {
+	e := &explaining{failure: f}
+	e.byKind()
+	return e.Findings[0]
 }
 
 // evidence is what was sent and expected, or what is known at all.
@@ -120,7 +129,7 @@ func (e *explaining) evidence() string {
 	if f.Expected != "" {
 		parts = append(parts, "expected: "+quoted(f.Expected))
 	}
-	for _, name := range []string{detailDescription, detailDoing} {
+	for _, name := range []string{detailDescription, detailDoing, detailErrorDescription, detailReason, detailAddress} {
 		if f.Details[name] != "" {
 			parts = append(parts, f.Details[name])
 		}
@@ -134,7 +143,7 @@ func (e *explaining) evidence() string {
 // find adds a finding, in the words of its code.
 func (e *explaining) find(code, evidence string, args ...any) {
 	w := reasons[code]
-	fill := strings.NewReplacer("{client}", shellWord(e.failure.ClientID), "{code}", e.failure.Code, "{register}", e.register(), "{kind}", e.failure.Kind)
+	fill := strings.NewReplacer("{client}", shellWord(e.failure.ClientID), "{code}", e.failure.Code, "{register}", e.register(), "{kind}", e.failure.Kind, "{sent}", e.failure.Sent)
 	e.Findings = append(e.Findings, Finding{
 		Code: code, What: fill.Replace(w.what), Evidence: fmt.Sprintf(evidence, args...), Cause: fill.Replace(w.cause), Fix: fill.Replace(w.fix),
 	})

@@ -34,6 +34,12 @@ const (
 	detailDescription = "description" // what it was told
 	detailEndpoint    = "endpoint"
 	detailDoing       = "doing" // what was being done when the database failed
+
+	// Of failures at upstreams.
+	detailReason           = "reason"            // what it ended for
+	detailOutbound         = "outbound"          // the same, in one word
+	detailAddress          = "address"           // that was asked
+	detailErrorDescription = "error_description" // what the upstream said
 )
 
 const missing = "is missing"

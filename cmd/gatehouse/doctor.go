@@ -33,8 +33,9 @@ func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Say what is wrong, why, and how to put it right",
 		Long: `Checks configuration, data directory, master key, database, schema, clock, Redis,
-signing keys, mail server and whether the issuer answers under its own name. Each
-failing line has what is wrong, the evidence, the usual cause and the fix. It changes
+signing keys, mail server, whether the issuer answers under its own name, and each
+upstream: its documents, our secret and our address there, its clock. Each failing
+line has what is wrong, the evidence, the usual cause and the fix. It changes
 nothing. The exit status is 1 where anything fails.
 
 With --url, run where a calling service runs, it checks only the way from there to

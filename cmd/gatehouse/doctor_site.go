@@ -43,6 +43,9 @@ func examine(ctx context.Context, cfg *config.Config, loadErr error) []finding {
 	if !cfg.Wrong("issuer") {
 		all = append(all, probeIssuer(ctx, cfg.Issuer, nil))
 	}
+	if !cfg.Wrong("issuer", "outbound.ca_file", "outbound.allow") {
+		all = append(all, examineUpstreams(ctx, cfg)...)
+	}
 	return all
 }
 
@@ -68,6 +71,9 @@ func examineDatabase(ctx context.Context, cfg *config.Config) []finding {
 	all = append(all, schema)
 	if schema.OK {
 		all = append(all, examineKeys(ctx, cfg, db)...)
+		for _, u := range cfg.Upstreams {
+			all = append(all, lately(ctx, u.ID, db.Store().Failures, time.Now())...)
+		}
 	}
 	return all
 }

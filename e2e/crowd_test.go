@@ -115,7 +115,7 @@ func (c *crowd) heard(status int, header http.Header, body string, program bool,
 }
 
 // tellsTales finds in an answer what is nobody's business.
-var tellsTales = regexp.MustCompile(`(?i)postgres|pgx|sqlstate|sqlite|redis|\bdial\b|refused|socket|\bSELECT\b|\bINSERT\b|/tmp/|/dev/shm|127\.0\.0\.1`)
+var tellsTales = regexp.MustCompile(`(?i)\b(postgres\w*|pgx|sqlstate|sqlite\w*|redis|dial|refused|socket|select|insert)\b|/tmp/|/dev/shm`)
 
 // properlyAway holds a failure to what a failure must look like: 503, when to
 // come again, JSON for a program and a page for a person, and no word of what

@@ -20,6 +20,7 @@ func backOf(t *testing.T, settings ...string) (*crowd, *storagetest.PostgresServ
 }
 
 func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingANode(t *testing.T) {
+	storagetest.Once(t)
 	t.Parallel()
 	c, _, _ := backOf(t)
 	c.vanishes = true
@@ -43,31 +44,40 @@ func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingANode(t *testing.T)
 	}
 }
 
+// An outage is something that is away for a time.
+type outage struct {
+	name                string
+	strike, mend, lasts func()
+}
+
+func shortly() { someWhile(200 * time.Millisecond) }
+
 func TestAC234_NothingAcknowledgedIsLostWhilePostgreSQLRestarts(t *testing.T) {
+	storagetest.Once(t)
 	t.Parallel()
 	c, db, _ := backOf(t)
 	c.away = true
 	chain := c.enter(newPerson(t, c.steady)).token.RefreshToken
 	slowest := time.Duration(0)
 	for i := range roundsOr(1) {
-		for _, fault := range []struct {
-			name   string
-			strike func()
-			until  func() // how long it stays away
-		}{
-			{"a fast restart", db.StopFast, func() { someWhile(200 * time.Millisecond) }},
-			{"an immediate restart", db.StopImmediate, func() { someWhile(200 * time.Millisecond) }},
-			{"kill -9 of the postmaster", db.Kill, c.server.awaitUnready},
-		} {
+		faults := []outage{
+			{"a fast restart", db.StopFast, db.Start, shortly},
+			{"an immediate restart", db.StopImmediate, db.Start, shortly},
+			{"kill -9 of the postmaster", db.Kill, db.Start, shortly},
+		}
+		if i == 0 {
+			faults[2].lasts = c.server.awaitUnready
+		}
+		if *rounds > 0 {
+			// Longer than a request is given.
+			faults = append(faults, outage{"a server that does not answer", db.Freeze, db.Thaw, func() { time.Sleep(17 * time.Second) }})
+		}
+		for _, fault := range faults {
 			c.come()
 			someWhile(200 * time.Millisecond)
 			fault.strike()
-			if i == 0 {
-				fault.until()
-			} else {
-				someWhile(100 * time.Millisecond)
-			}
-			db.Start()
+			fault.lasts()
+			fault.mend()
 			accepts := time.Now()
 			chain = c.awaitEveryNode(chain)
 			took := time.Since(accepts)
@@ -86,14 +96,33 @@ func TestAC234_NothingAcknowledgedIsLostWhilePostgreSQLRestarts(t *testing.T) {
 	}
 }
 
-// awaitUnready waits until every node says that it is not ready.
+// awaitUnready waits until every node says that it is not ready, and looks
+// what it says beside that: what needs no database, and no word of what lies
+// behind (AC-286).
 func (s *server) awaitUnready() {
 	s.t.Helper()
 	for _, n := range s.nodes {
+		defer s.mustKeepQuiet(n)
 		for deadline := time.Now().Add(40 * time.Second); ready(n.base + "/readyz"); time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				s.t.Fatal("a node without a database is ready")
 			}
+		}
+	}
+}
+
+func (s *server) mustKeepQuiet(n *node) {
+	s.t.Helper()
+	for path, want := range map[string]int{
+		"/healthz": 200, "/readyz": 503, "/api/health/": 503, "/jwks": 200,
+		"/.well-known/openid-configuration": 200, "/.well-known/oauth-authorization-server": 200,
+	} {
+		status, body := fetch(s.t, http.MethodGet, n.base+path, http.Header{"Host": {n.host}})
+		if status != want {
+			s.t.Errorf("without a database %s is answered %d, want %d", path, status, want)
+		}
+		if tale := tellsTales.FindString(body); tale != "" {
+			s.t.Errorf("without a database %s tells of %q: %s", path, tale, body)
 		}
 	}
 }
@@ -126,6 +155,7 @@ func (c *crowd) awaitEveryNode(token string) string {
 // Redis may go, lie or come back old: nobody notices, and nothing that was
 // ended comes back with it (R24).
 func TestAC238_SignInsAndTokensGoOnWhateverRedisDoes(t *testing.T) {
+	storagetest.Once(t)
 	t.Parallel()
 	db, cache := storagetest.Postgres(t), storagetest.Redis(t)
 	line := layCable(t, "unix", cache.Socket)
@@ -166,6 +196,7 @@ func TestAC238_SignInsAndTokensGoOnWhateverRedisDoes(t *testing.T) {
 
 // Without Redis the database counts: limits hold over both nodes all the same.
 func TestAC238_LimitsFallBackToTheDatabase(t *testing.T) {
+	storagetest.Once(t)
 	t.Parallel()
 	cache := storagetest.Redis(t)
 	const allowed = 6

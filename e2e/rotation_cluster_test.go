@@ -18,14 +18,13 @@ func TestAC246_NodesThatRotateInTheSameSecondMakeOneKey(t *testing.T) {
 	generations := roundsOr(3) + 1
 	s := cluster(t, 2, quickKeys...)
 	c := s.addClient("worker", "--grant-type", "client_credentials", "--audience", "https://api.example", "--scope", "jobs:run", "--set", "redirect_uris=")
-	used := &keyUse{first: make([]map[string]time.Time, len(s.nodes))}
+	used := &keyUse{first: []map[string]time.Time{{}, {}}}
 	address, keys := s.endpoint("token_endpoint"), s.endpoint("jwks_uri")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(generations)*time.Minute)
 	defer cancel()
 	var workers sync.WaitGroup
 	for i, n := range s.nodes {
-		used.first[i] = map[string]time.Time{}
 		by := n.client()
 		defer by.CloseIdleConnections()
 		// A client that looks as seldom as it may, at any node.

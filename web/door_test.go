@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/provider"
 	"gatehouse/storage"
 	"gatehouse/storage/storagetest"
 	"gatehouse/templates"
@@ -55,6 +57,11 @@ func (h *hall) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base+"/deadline", func(w http.ResponseWriter, r *http.Request) {
 		until, ok := r.Context().Deadline()
 		fmt.Fprint(w, ok, time.Until(until) <= handlerTime)
+	})
+	mux.HandleFunc("GET "+base+"/late", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		h.browser.Error(w, r.WithContext(ctx), provider.PageError{Status: http.StatusServiceUnavailable, Message: provider.Unavailable})
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "alive") })
 	mux.HandleFunc("GET /api/health/{$}", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "healthy") })
@@ -258,6 +265,14 @@ func TestAHandlerHasALimitedTime(t *testing.T) {
 	door, _ := behind(t, local, io.Discard)
 	if got := ask(door, "GET", "localhost:8000", "/deadline").Body.String(); got != "true true" {
 		t.Errorf("a deadline, at most %v away: %s", handlerTime, got)
+	}
+}
+
+func TestAC234_WhoseTimeIsOverIsShownThePageThatSaysSo(t *testing.T) {
+	door, _ := behind(t, local, io.Discard)
+	got := ask(door, "GET", "localhost:8000", "/late")
+	if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" || !strings.Contains(got.Body.String(), "<h1") {
+		t.Errorf("%d, Retry-After %q: %s", got.Code, got.Header().Get("Retry-After"), got.Body)
 	}
 }
 

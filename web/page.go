@@ -47,7 +47,9 @@ func (b *Browser) Show(w http.ResponseWriter, r *http.Request, p Page) {
 
 func (b *Browser) draw(w http.ResponseWriter, r *http.Request, status int, policy string, frame templates.Frame, body templ.Component) {
 	var page bytes.Buffer
-	if err := body.Render(templates.In(r.Context(), frame), &page); err != nil {
+	// Whose time is over, since the database does not answer, is shown that it is.
+	ctx := context.WithoutCancel(r.Context())
+	if err := body.Render(templates.In(ctx, frame), &page); err != nil {
 		b.log.ErrorContext(r.Context(), "draw a page", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
 		http.Error(w, "This page cannot be shown.", http.StatusInternalServerError)
 		return

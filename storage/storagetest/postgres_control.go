@@ -3,9 +3,13 @@ package storagetest
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -190,5 +194,31 @@ func (s *PostgresServer) end(how syscall.Signal) {
 	case <-s.exited:
 	case <-time.After(time.Minute):
 		s.t.Error("PostgreSQL does not stop")
+	}
+}
+
+// Freeze stops every process of the server where it is: connections stay, and
+// nobody answers on them. Thaw lets them go on.
+func (s *PostgresServer) Freeze() { s.signalAll(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *PostgresServer) Thaw() { s.signalAll(syscall.SIGCONT) }
+
+func (s *PostgresServer) signalAll(what syscall.Signal) {
+	s.t.Helper()
+	postmaster := s.server.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", postmaster, postmaster))
+	if err != nil {
+		s.t.Fatalf("list the processes of PostgreSQL: %v", err)
+	}
+	for _, pid := range append(strings.Fields(string(children)), strconv.Itoa(postmaster)) {
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		// One may have ended since.
+		if err := syscall.Kill(n, what); err != nil && !errors.Is(err, syscall.ESRCH) {
+			s.t.Errorf("signal PostgreSQL: %v", err)
+		}
 	}
 }

@@ -55,16 +55,16 @@ func ReadRequestID(typed string) string {
 }
 
 // clean is what a stranger sent, made fit for logs and databases: valid, cut,
-// and without control characters.
+// and without what moves a cursor, makes a line or turns text around.
 func clean(s string, most int) string {
 	if len(s) > most {
 		s = s[:most]
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\uFFFD'
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return '\uFFFD'
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 

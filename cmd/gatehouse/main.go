@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "gatehouse: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(stderr, "gatehouse: %s\n", printable(strings.TrimRight(line, "\n")))
 	}
 	_, misused := errors.AsType[*usageError](err)
 	if misused || !*begun {

@@ -94,7 +94,7 @@ func printTable(w io.Writer, rows ...[]any) error {
 			if i > 0 {
 				fmt.Fprint(t, "\t")
 			}
-			fmt.Fprint(t, cell)
+			fmt.Fprint(t, printable(fmt.Sprint(cell)))
 		}
 		fmt.Fprintln(t)
 	}

@@ -105,12 +105,16 @@ func TestR21_PlantedSecretsStandInNoOutputAndNoFile(t *testing.T) {
 	if _, err := (client{a.client.id, "ghs_canaryCanaryCanaryCanary"}).ask(t.Context(), a.oauth.Endpoint.TokenURL, refreshing("ghr_canaryCanaryCanary")); err != nil {
 		t.Fatal(err)
 	}
+	explainEach(s, failEverywhere(p, a))
 	for _, args := range [][]string{
-		{"config", "show"}, {"client", "list"}, {"client", "show", a.client.id, "-o", "json"}, {"user", "list", "-o", "json"}, {"user", "show", who.username}, {"keys", "list"},
+		{"config", "show"}, {"doctor", "-o", "json"}, {"client", "list"}, {"client", "show", a.client.id, "-o", "json"}, {"user", "list", "-o", "json"}, {"user", "show", who.username}, {"keys", "list"},
 	} {
 		if found := s.secretIn(s.run("", args...)); found != "" {
 			t.Errorf("gatehouse %s prints %s", strings.Join(args, " "), found)
 		}
+	}
+	if found, err := s.secretInStore(); found != "" || err != nil { // with what SQLite has not moved into its file yet
+		t.Error(found, err)
 	}
 	s.stop()
 	s.hide("the set-up link's token", link.Query().Get("token"))

@@ -58,8 +58,9 @@ func (p *Provider) respondError(w http.ResponseWriter, r *http.Request, client *
 	if !ok {
 		e = p.internal(r.Context(), "answer an authorization request", err)
 	}
-	f := p.refused(r.Context(), client, e)
-	p.log.InfoContext(r.Context(), "authorization refused", "client", client.ID, "error", string(e.ErrorType), "description", e.Description, "request_id", f.Code)
+	// The description stays out of the log: it may repeat what was sent.
+	f := p.refused(r.Context(), client, e).Bounded()
+	p.log.InfoContext(r.Context(), "authorization refused", "client", client.ID, "error", string(e.ErrorType), "about", f.Kind, "request_id", f.Code)
 	p.note(r.Context(), f)
 	fields := []field{{"error", string(e.ErrorType)}}
 	if e.Description != "" {

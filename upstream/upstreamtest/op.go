@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ type OP struct {
 	codes    map[string]*Person
 	bearers  map[string]*Person
 	asked    map[string]int
+	given    []string
 	document func(map[string]any)
 }
 
@@ -94,6 +96,13 @@ func (op *OP) Asked(path string) int {
 	return op.asked[path]
 }
 
+// Given are the codes and access tokens that it gave.
+func (op *OP) Given() []string {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.given)
+}
+
 // Document changes the discovery document.
 func (op *OP) Document(change func(map[string]any)) {
 	op.mu.Lock()
@@ -140,6 +149,7 @@ func (op *OP) SignIn(address string, p Person) string {
 	code := "code-" + rand.Text()
 	op.mu.Lock()
 	op.codes[code] = &p
+	op.given = append(op.given, code)
 	op.mu.Unlock()
 	back := url.Values{"code": {code}, "state": {p.ask.Get("state")}, "iss": {op.URL}}
 	if p.Answer != nil {
@@ -193,6 +203,7 @@ func (op *OP) issue(w http.ResponseWriter, p *Person) {
 	}
 	op.mu.Lock()
 	op.bearers[access] = p
+	op.given = append(op.given, access)
 	op.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": sign(op, claims)})
 }

@@ -160,8 +160,8 @@ func Upstreams(v UpstreamsView) templ.Component {
 	})
 }
 
-// upstreamButton leads to an upstream. Google's has its mark and its colours, as
-// its branding guidelines ask.
+// upstreamButton leads to an upstream. Google's has its mark and its colours, and
+// always the same words, as its branding guidelines ask.
 func upstreamButton(u Upstream, message string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

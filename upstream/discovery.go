@@ -17,6 +17,8 @@ type Document struct {
 	TokenEndpoint         string `json:"token_endpoint"`
 	UserinfoEndpoint      string `json:"userinfo_endpoint"`
 	JWKSURI               string `json:"jwks_uri"`
+	// Prompts are the values of prompt that it takes; none: it does not say.
+	Prompts []string `json:"prompt_values_supported"`
 	// RFC 9207 §3: every answer of this provider says whose it is.
 	IssInResponse bool `json:"authorization_response_iss_parameter_supported"`
 }
@@ -32,6 +34,7 @@ func builtIn(c Config) *Document {
 		TokenEndpoint:         "https://oauth2.googleapis.com/token",
 		UserinfoEndpoint:      "https://openidconnect.googleapis.com/v1/userinfo",
 		JWKSURI:               "https://www.googleapis.com/oauth2/v3/certs",
+		Prompts:               []string{"none", "consent", "select_account"},
 	}
 }
 

@@ -47,15 +47,16 @@ func (p *Provider) Leave(ctx context.Context, ask Ask) (*Leaving, error) {
 			q.Set(name, value)
 		}
 	}
-	set("prompt", cmp.Or(ask.Prompt, p.Prompt))
+	set("prompt", d.prompt(cmp.Or(ask.Prompt, p.Prompt)))
 	set("login_hint", ask.LoginHint)
 	set("ui_locales", strings.Join(ask.UILocales, " "))
 	set("hd", p.HostedDomain)
 	if ask.MaxAge != nil {
 		q.Set("max_age", strconv.FormatInt(*ask.MaxAge, 10))
 	}
-	if p.ID == Google {
-		asGoogleHasIt(q, ask.MaxAge != nil)
+	if p.ID == Google && ask.MaxAge != nil {
+		// It tells when somebody signed in where claims asks for that, not for max_age.
+		q.Set("claims", `{"id_token":{"auth_time":{"essential":true}}}`)
 	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(l.Verifier)}
 	for name := range q {
@@ -76,20 +77,29 @@ func (p *Provider) oauth(d *Document) *oauth2.Config {
 	}
 }
 
-// asGoogleHasIt: Google refuses prompt=login, and tells when somebody signed in
-// where the claims parameter asks for it, not for max_age.
-func asGoogleHasIt(q url.Values, recent bool) {
-	prompt := strings.Fields(q.Get("prompt"))
-	for i, value := range prompt {
-		if value == "login" {
-			prompt[i] = "select_account"
+// instead is what comes nearest where a provider does not take a prompt: either
+// makes it ask somebody something.
+var instead = map[string]string{"login": "select_account", "select_account": "login"}
+
+// usual are the prompts of a provider that does not say: oidc-provider, for one,
+// refuses select_account.
+var usual = []string{"none", "login", "consent"}
+
+// prompt is a prompt in the values that the provider takes. Others are an error
+// at some.
+func (d *Document) prompt(wanted string) string {
+	takes := d.Prompts
+	if len(takes) == 0 {
+		takes = usual
+	}
+	var values []string
+	for _, value := range strings.Fields(wanted) {
+		if !slices.Contains(takes, value) {
+			value = instead[value]
+		}
+		if slices.Contains(takes, value) && !slices.Contains(values, value) {
+			values = append(values, value)
 		}
 	}
-	q.Set("prompt", strings.Join(slices.Compact(prompt), " "))
-	if len(prompt) == 0 {
-		q.Del("prompt")
-	}
-	if recent {
-		q.Set("claims", `{"id_token":{"auth_time":{"essential":true}}}`)
-	}
+	return strings.Join(values, " ")
 }

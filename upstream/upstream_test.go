@@ -108,6 +108,7 @@ func TestSomebodySignsInAtAnUpstream(t *testing.T) {
 func TestWhatTheApplicationAsksReachesTheUpstream(t *testing.T) {
 	p := newParty(t, func(c *upstream.Config) { c.Prompt, c.HostedDomain = "select_account", "partner.example" })
 	seconds := int64(300)
+	p.op.Document(func(d map[string]any) { d["prompt_values_supported"] = []string{"login", "select_account"} })
 	for _, c := range []struct {
 		ask                           upstream.Ask
 		prompt, hint, maxAge, locales string
@@ -135,6 +136,30 @@ func TestWhatTheApplicationAsksReachesTheUpstream(t *testing.T) {
 			if len(q.Get(secret)) < 26 {
 				t.Errorf("%s is %q", secret, q.Get(secret))
 			}
+		}
+	}
+}
+
+func TestAPromptThatTheUpstreamDoesNotTakeIsNotSent(t *testing.T) {
+	for _, c := range []struct {
+		takes         []string
+		wanted, asked string
+	}{
+		{nil, "login select_account", "login"},
+		{[]string{"login", "select_account"}, "login select_account", "login select_account"},
+		{[]string{"none", "login", "consent"}, "select_account", "login"},
+		{[]string{"none", "login", "consent"}, "login select_account", "login"},
+		{[]string{"none", "consent", "select_account"}, "login consent", "select_account consent"},
+		{[]string{"none"}, "login", ""},
+	} {
+		p := newParty(t)
+		p.op.Document(func(d map[string]any) { d["prompt_values_supported"] = c.takes })
+		u, err := url.Parse(p.leave(upstream.Ask{Prompt: c.wanted}).Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.Query().Get("prompt"); got != c.asked {
+			t.Errorf("of %v, %q became %q, not %q", c.takes, c.wanted, got, c.asked)
 		}
 	}
 }

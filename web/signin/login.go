@@ -23,6 +23,7 @@ type errand struct {
 	Account  string `json:"account,omitempty"`   // otherAccount: they want to be somebody else
 	To       string `json:"to,omitempty"`        // toAccount, toLink: they came by themselves
 	Link     string `json:"link,omitempty"`      // the pending identity that they may link
+	Choose   string `json:"choose,omitempty"`    // not empty: they choose how, and as whom, whatever was hinted
 }
 
 // The values of an errand's fields.
@@ -34,7 +35,7 @@ const (
 
 // errandOf reads an errand from an address or a form.
 func errandOf(get func(name string) string) errand {
-	return errand{Request: get("request"), UserCode: get("user_code"), Account: get("account"), To: get("to"), Link: get("link")}
+	return errand{Request: get("request"), UserCode: get("user_code"), Account: get("account"), To: get("to"), Link: get("link"), Choose: get("choose")}
 }
 
 // fieldOf reads the fields of a form.
@@ -43,7 +44,7 @@ func fieldOf(f web.Form) func(name string) string { return func(name string) str
 // values are the fields of the errand that have a value.
 func (e errand) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"request": e.Request, "user_code": e.UserCode, "account": e.Account, "to": e.To, "link": e.Link} {
+	for name, value := range map[string]string{"request": e.Request, "user_code": e.UserCode, "account": e.Account, "to": e.To, "link": e.Link, "choose": e.Choose} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -157,21 +158,17 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 	case a.needsNone():
 		seeOther(w, p.onward(a))
-	case p.hinted(a) && web.Query(r, chooseParam) == "":
+	case p.hinted(a):
 		seeOther(w, p.browser.At(a.at(web.UpstreamPath+a.pending.IDPHint)))
 	default:
 		p.showOffers(w, r, a, refusal{})
 	}
 }
 
-// chooseParam, in the address of the sign-in page, keeps somebody there whom
-// the application would have sent to an upstream at once.
-const chooseParam = "choose"
-
 // hinted reports whether the application wants people to sign in at an upstream
 // that there is.
 func (p *Pages) hinted(a *arrival) bool {
-	return a.pending != nil && a.linking == nil && a.pending.IDPHint != "" && p.upstreams.Find(a.pending.IDPHint) != nil
+	return a.pending != nil && a.linking == nil && a.Choose == "" && a.pending.IDPHint != "" && p.upstreams.Find(a.pending.IDPHint) != nil
 }
 
 // needsNone reports whether somebody is signed in as they need to be.

@@ -192,7 +192,7 @@ func (m *federated) ask(w http.ResponseWriter, r *http.Request, a *arrival, u *u
 		}
 	}
 	switch {
-	case a.To == toLink, a.Account == otherAccount:
+	case a.To == toLink, a.Account == otherAccount, a.Choose != "":
 		ask.Prompt = "select_account"
 	case a.linking != nil, a.To == toAccount:
 		ask.Prompt, ask.MaxAge = "login", &recent

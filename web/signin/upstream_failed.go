@@ -76,9 +76,8 @@ func (p *Pages) showFailed(w http.ResponseWriter, r *http.Request, came errand, 
 
 // again is where somebody chooses how to sign in, for the same errand.
 func (e errand) again() string {
-	q := e.values()
-	q.Set(chooseParam, "1")
-	return web.LoginPath + "?" + q.Encode()
+	e.Choose = "1"
+	return e.at(web.LoginPath)
 }
 
 // linking reads the pending identity that an address names.

@@ -36,15 +36,18 @@ var (
 
 // Messages lists the message ids of the errors that this package shows by itself.
 func Messages() []string {
-	all := []string{slowDown}
+	all := []string{slowDown, slowDownUser}
 	for _, f := range []failure{notFound, wrongMethod, misdirected, insecure, tooLarge, crossSite, cutOff, unavailable, internal} {
 		all = append(all, f.message)
 	}
 	return all
 }
 
-// slowDown is the message of a network that failed too often.
-const slowDown = "error.slow_down"
+// The messages of a network, and of somebody signed in, that failed too often.
+const (
+	slowDown     = "error.slow_down"
+	slowDownUser = "error.slow_down_user"
+)
 
 // fail answers with a failure: a page, or JSON for a program.
 func (b *Browser) fail(w http.ResponseWriter, r *http.Request, f failure) {

@@ -107,8 +107,45 @@ func (d *door) unread(w http.ResponseWriter, r *http.Request, err error) {
 	d.browser.fail(w, r, cutOff)
 }
 
-// SlowDown answers that this network may try again after d.RetryAfter and no
-// sooner. The headers are those of draft-ietf-httpapi-ratelimit-headers; name
+// A Count is one act that was counted as wrong before it was looked at, so that
+// acts in parallel cannot outrun the count. What turns out right is given back.
+type Count struct {
+	browser *Browser
+	limits  storage.Limits
+	key     string
+	rate    storage.Rate
+}
+
+// Count counts an act against whoever does it, under the name of a limit. Where
+// there were too many, the page that says so is shown, and ok is false.
+func (b *Browser) Count(w http.ResponseWriter, r *http.Request, limits storage.Limits, name, who string, rate storage.Rate) (c Count, ok bool) {
+	c = Count{browser: b, limits: limits, key: name + ":" + who, rate: rate}
+	d, err := limits.Allow(r.Context(), c.key, rate)
+	switch {
+	case err != nil:
+		b.Broken(w, r, "count a form", err)
+		return c, false
+	case !d.Allowed:
+		b.SlowDown(w, r, name, rate, d)
+		return c, false
+	}
+	return c, true
+}
+
+// Refund gives the act back. It does so even where the browser has gone: the
+// work is done.
+func (c Count) Refund(r *http.Request) {
+	if err := c.limits.Refund(context.WithoutCancel(r.Context()), c.key, c.rate); err != nil {
+		c.browser.log.WarnContext(r.Context(), "give a counted form back", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
+	}
+}
+
+// UserForms is the limit of forms that somebody signed in gets wrong. Nothing
+// can be guessed in them, so they are counted where they fail.
+const UserForms = "user_form"
+
+// SlowDown answers that this network, or whoever is signed in, may try again
+// after d.RetryAfter and no sooner. The headers are those of draft-ietf-httpapi-ratelimit-headers; name
 // is the policy's in them.
 func (b *Browser) SlowDown(w http.ResponseWriter, r *http.Request, name string, rate storage.Rate, d storage.Decision) {
 	h := w.Header()
@@ -120,15 +157,19 @@ func (b *Browser) SlowDown(w http.ResponseWriter, r *http.Request, name string, 
 	h.Set("Cache-Control", "no-store")
 	if b.forProgram(r) {
 		writeProblem(w, http.StatusTooManyRequests, map[string]any{
-			"error": "slow_down", "error_description": "too many tries from this network", "retry_after": seconds(d.RetryAfter),
+			"error": "slow_down", "error_description": "too many tries", "retry_after": seconds(d.RetryAfter),
 		})
 		return
 	}
-	b.note(r, slowDown, &storage.Failure{
+	message := slowDown
+	if name == UserForms {
+		message = slowDownUser
+	}
+	b.note(r, message, &storage.Failure{
 		Sent: Network(Address(r)), Expected: fmt.Sprintf("at most %d in %s", max(rate.Burst, 1), window),
 		Details: map[string]string{"limit": name, "retry_after": wait + " s"},
 	})
-	b.showError(w, r, http.StatusTooManyRequests, templates.ErrorView{Message: slowDown, Wait: d.RetryAfter})
+	b.showError(w, r, http.StatusTooManyRequests, templates.ErrorView{Message: message, Wait: d.RetryAfter})
 }
 
 // seconds rounds up, so that who waits so long is not told to wait again.

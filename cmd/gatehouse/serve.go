@@ -156,7 +156,7 @@ func (s *server) start(ctx context.Context) (err error) {
 				Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
 				Upstreams: s.upstreams, Master: master, Flows: s.store.Flows,
 			}),
-			account.New(account.Config{Browser: browser, People: s.people, Upstreams: s.upstreams}),
+			account.New(account.Config{Browser: browser, People: s.people, Upstreams: s.upstreams, Limits: limits, Forms: userForms(cfg)}),
 		},
 	})
 	if err != nil {

@@ -101,8 +101,11 @@ func doorRates(cfg *config.Config) web.Rates {
 }
 
 func signinRates(cfg *config.Config) signin.Rates {
-	return signin.Rates{Forms: web.Per(time.Hour, cfg.RateLimit.Anonymous), Codes: web.Per(time.Hour, cfg.RateLimit.DeviceCode)}
+	return signin.Rates{Forms: web.Per(time.Hour, cfg.RateLimit.Anonymous), Codes: web.Per(time.Hour, cfg.RateLimit.DeviceCode), Users: userForms(cfg)}
 }
+
+// userForms is how many forms somebody signed in may get wrong.
+func userForms(cfg *config.Config) storage.Rate { return web.Per(time.Hour, cfg.RateLimit.User) }
 
 // healthEvery is how often the checks look.
 const healthEvery = 10 * time.Second

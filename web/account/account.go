@@ -21,7 +21,9 @@ import (
 type Config struct {
 	Browser   *web.Browser
 	People    *identity.People
-	Upstreams *upstream.Set    // nil: there are none
+	Upstreams *upstream.Set // nil: there are none
+	Limits    storage.Limits
+	Forms     storage.Rate     // how many somebody may get wrong
 	Now       func() time.Time // default time.Now
 }
 
@@ -30,6 +32,8 @@ type Pages struct {
 	browser   *web.Browser
 	people    *identity.People
 	upstreams *upstream.Set
+	limits    storage.Limits
+	forms     storage.Rate
 	now       func() time.Time
 }
 
@@ -37,7 +41,7 @@ type Pages struct {
 func New(c Config) *Pages {
 	p := &Pages{
 		browser: c.Browser, people: c.People, upstreams: cmp.Or(c.Upstreams, new(upstream.Set)),
-		now: c.Now,
+		limits: c.Limits, forms: c.Forms, now: c.Now,
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -170,11 +174,18 @@ func (p *Pages) unlink(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		web.SeeOther(w, p.browser.At(web.AccountPath+unlinkedFrom(identities, f["identity"])))
 	case errors.Is(err, storage.ErrLastWay):
-		p.page(w, r, u, notice{problem: "account.unlink.last", status: http.StatusConflict})
+		p.failed(w, r, u, notice{problem: "account.unlink.last", status: http.StatusConflict})
 	case errors.Is(err, storage.ErrNotFound):
-		p.page(w, r, u, notice{problem: "account.unlink.unknown", status: http.StatusNotFound})
+		p.failed(w, r, u, notice{problem: "account.unlink.unknown", status: http.StatusNotFound})
 	default:
 		p.browser.Broken(w, r, "unlink an identity", err)
+	}
+}
+
+// failed shows the page again, with why a form of u failed, and counts it.
+func (p *Pages) failed(w http.ResponseWriter, r *http.Request, u *storage.User, why notice) {
+	if _, ok := p.browser.Count(w, r, p.limits, web.UserForms, u.ID, p.forms); ok {
+		p.page(w, r, u, why)
 	}
 }
 

@@ -70,6 +70,9 @@ func (p *Pages) answerConsent(w http.ResponseWriter, r *http.Request) {
 	answers := map[string]func(*http.Request, string) error{"allow": p.provider.Approve, "deny": p.provider.Deny}
 	answer, known := answers[f["decision"]]
 	if !known {
+		if _, ok := p.countAs(w, r, web.UserForms, pending.User.ID, p.rates.Users); !ok {
+			return
+		}
 		text := p.browser.Text(w, r, pending.UILocales...).Say("consent.choose")
 		p.showScopes(w, r, pending, http.StatusUnprocessableEntity, templates.Problems{{Text: text}})
 		return

@@ -86,7 +86,7 @@ func (p *Pages) waiting(w http.ResponseWriter, r *http.Request, typed string) (d
 		return nil, false
 	}
 	for _, c := range counted {
-		c.refund(r)
+		c.Refund(r)
 	}
 	switch {
 	case err != nil:
@@ -107,17 +107,17 @@ func (p *Pages) signInForDevice(code string) string {
 
 // countCode counts a code as wrong before it is looked for, against the session
 // and against the network.
-func (p *Pages) countCode(w http.ResponseWriter, r *http.Request, s *storage.Session) (counted []count, ok bool) {
+func (p *Pages) countCode(w http.ResponseWriter, r *http.Request, s *storage.Session) (counted []web.Count, ok bool) {
 	bySession, ok := p.countAs(w, r, "session_code", s.ID, sessionCodes)
 	if !ok {
 		return nil, false
 	}
 	byNetwork, ok := p.countAs(w, r, "device_code", web.Network(web.Address(r)), p.rates.Codes)
 	if !ok {
-		bySession.refund(r)
+		bySession.Refund(r)
 		return nil, false
 	}
-	return []count{bySession, byNetwork}, true
+	return []web.Count{bySession, byNetwork}, true
 }
 
 // showWaiting asks whether a device may go on: which application, from where

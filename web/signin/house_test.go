@@ -136,10 +136,12 @@ func (h *house) door(p plans) http.Handler {
 	h.registrar = &provider.Registrar{Store: h.store, Issuer: h.issuer, Active: ring.Active, Now: h.now}
 	pages := signin.New(signin.Config{
 		Issuer: h.issuer, Browser: browser, Provider: h.provider, People: h.people, Limits: h.limits, Log: log,
-		Rates:     signin.Rates{Forms: web.Per(time.Hour, 100), Codes: web.Per(time.Hour, 30)},
+		Rates:     signin.Rates{Forms: web.Per(time.Hour, 100), Codes: web.Per(time.Hour, 30), Users: web.Per(time.Hour, 3)},
 		Upstreams: h.upstreams, Master: providertest.Master(), Flows: h.store.Flows, Now: h.now,
 	})
-	mine := account.New(account.Config{Browser: browser, People: h.people, Upstreams: h.upstreams, Now: h.now})
+	mine := account.New(account.Config{
+		Browser: browser, People: h.people, Upstreams: h.upstreams, Limits: h.limits, Forms: web.Per(time.Hour, 3), Now: h.now,
+	})
 	door, err := web.New(web.Config{
 		Issuer: h.issuer, Browser: browser, Provider: h.provider, TrustedProxies: p.proxies, Parts: []web.Part{pages, mine}, Log: log, Now: h.now,
 	})

@@ -64,7 +64,7 @@ func (m *password) check(w http.ResponseWriter, r *http.Request) {
 		err = m.desk.done(w, r, a, u, web.Proof{AMR: []string{"pwd"}})
 	}
 	if err == nil {
-		counted.refund(r)
+		counted.Refund(r)
 		return
 	}
 	m.refused(w, r, a, counted, t, f["username"], err)
@@ -92,7 +92,7 @@ func (m *password) prove(w http.ResponseWriter, r *http.Request, f web.Form) (*s
 
 // refused shows why not. An account that was switched off between the check
 // and the session is the same wrong as any other.
-func (m *password) refused(w http.ResponseWriter, r *http.Request, a *arrival, counted count, t *templates.Text, username string, err error) {
+func (m *password) refused(w http.ResponseWriter, r *http.Request, a *arrival, counted web.Count, t *templates.Text, username string, err error) {
 	why := refusal{status: http.StatusUnprocessableEntity, username: username}
 	say := func(text string) { why.problems = templates.Problems{{Text: text}} }
 	slow, waits := errors.AsType[*identity.SlowDown](err)
@@ -100,7 +100,7 @@ func (m *password) refused(w http.ResponseWriter, r *http.Request, a *arrival, c
 	case errors.Is(err, identity.ErrWrong), errors.Is(err, storage.ErrNotFound):
 		say(t.Say("login.wrong"))
 	case waits && slow.Busy:
-		counted.refund(r) // our queue was full: nobody's failure
+		counted.Refund(r) // our queue was full: nobody's failure
 		why.status = http.StatusServiceUnavailable
 		retryAfter(w, slow.RetryAfter)
 		say(t.Say("login.busy"))
@@ -113,7 +113,7 @@ func (m *password) refused(w http.ResponseWriter, r *http.Request, a *arrival, c
 		retryAfter(w, slow.RetryAfter)
 		say(t.SlowDown(slow.RetryAfter))
 	default:
-		counted.refund(r)
+		counted.Refund(r)
 		m.desk.broken(w, r, "sign in", err)
 		return
 	}

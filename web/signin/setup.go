@@ -55,14 +55,14 @@ func (p *Pages) setUp(w http.ResponseWriter, r *http.Request) {
 		Email: f["email"], Password: f["password"], Profile: storage.Profile{Name: f["name"]},
 	})
 	if err == nil || errors.Is(err, identity.ErrSetUp) {
-		counted.refund(r)
+		counted.Refund(r)
 		seeOther(w, p.browser.At(web.SetupPath))
 		return
 	}
 	t := p.browser.Text(w, r)
 	status, problems := setupProblems(t, err)
 	if status != http.StatusUnprocessableEntity && !errors.Is(err, identity.ErrLinkUsed) {
-		counted.refund(r) // our own trouble: nobody's failure
+		counted.Refund(r) // our own trouble: nobody's failure
 	}
 	if problems == nil {
 		p.setupOver(w, r, err)

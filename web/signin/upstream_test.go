@@ -598,6 +598,28 @@ func TestSomebodyLinksAndUnlinksOnTheirAccountPage(t *testing.T) {
 	}
 }
 
+func TestRateLimit_WhoIsSignedInMayGetSoManyFormsWrong(t *testing.T) {
+	h, _ := withPartner(t)
+	h.verified("alice")
+	h.verified("bob")
+	a, b := h.browser(), h.browser()
+	a.signIn("alice", "")
+	b.signIn("bob", "")
+	for range 3 {
+		shows(t, a.post("/account/unlink", "identity", "none"), http.StatusNotFound, "Your account")
+	}
+	slow := a.post("/account/unlink", "identity", "none")
+	shows(t, slow, http.StatusTooManyRequests, "Too many tries")
+	if slow.header.Get("Retry-After") == "" || !strings.HasPrefix(slow.header.Get("RateLimit"), `"user_form";r=0;t=`) {
+		t.Errorf("it does not say when to come back: %v", slow.header)
+	}
+	// Another session of theirs has the same limit, and somebody else their own.
+	again := h.browser()
+	again.signIn("alice", "")
+	shows(t, again.post("/account/unlink", "identity", "none"), http.StatusTooManyRequests, "Too many tries")
+	shows(t, b.post("/account/unlink", "identity", "none"), http.StatusNotFound, "Your account")
+}
+
 func TestTheLastWayInIsNotUnlinked(t *testing.T) {
 	h, op := withPartner(t)
 	b := h.browser()

@@ -218,6 +218,8 @@ type RateLimit struct {
 	// How many forms a network may get wrong in an hour; one that turns out right is
 	// not counted. 0 is no limit.
 	Anonymous int `setting:"rate_limit.anonymous.per_hour" default:"100" min:"0" max:"1000000"`
+	// How many forms somebody signed in may get wrong in an hour. 0 is no limit.
+	User int `setting:"rate_limit.user.per_hour" default:"1000" min:"0" max:"1000000"`
 	// How many authorization requests a network may send in a minute, ways to
 	// upstreams and back among them. 0 is no limit.
 	Authorize int `setting:"rate_limit.authorize.per_minute" default:"600" min:"0" max:"1000000"`

@@ -277,6 +277,10 @@ func (brokenLive) Live(context.Context, string, string, time.Time) (*storage.Gra
 	return nil, nil, errDisk
 }
 
+func (brokenLive) Alive(context.Context, string, string, time.Time) (bool, error) {
+	return false, errDisk
+}
+
 func (brokenLive) FindByHandle(context.Context, string) (*storage.Grant, error) { return nil, errDisk }
 
 func (brokenLive) Current(context.Context, string, storage.Digest, time.Time) (*storage.Grant, error) {

@@ -63,7 +63,7 @@ func (p *Provider) accessToken(ctx context.Context, t *tokenRequest, signer *key
 }
 
 // A bearer is an access token that is good now. Grant and user are there where
-// a JWT names a grant, since its life is judged in the same look.
+// owner was asked and the token is a person's.
 type bearer struct {
 	*accessClaims
 	user  *storage.User
@@ -79,14 +79,14 @@ func (p *Provider) bearer(ctx context.Context, token string) (*bearer, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	b := &bearer{accessClaims: claims}
-	var err error
-	if claims.Grant != "" {
-		b.grant, b.user, err = p.store.Grants.Live(ctx, claims.Grant, claims.ID, p.now())
-	} else {
-		err = p.liveOwn(ctx, claims)
+	if claims.Grant == "" {
+		return &bearer{accessClaims: claims}, p.judged(ctx, p.liveOwn(ctx, claims))
 	}
-	return b, p.judged(ctx, err)
+	alive, err := p.store.Grants.Alive(ctx, claims.Grant, claims.ID, p.now())
+	if err == nil && !alive {
+		err = storage.ErrNotFound
+	}
+	return &bearer{accessClaims: claims}, p.judged(ctx, err)
 }
 
 // liveOwn judges a token that a client has for itself: its client from memory
@@ -122,10 +122,25 @@ func (p *Provider) opaqueClaims(t *storage.AccessToken) *accessClaims {
 }
 
 // owner is bearer for whoever asks about the person: grant and user come with
-// an opaque token of a person too, in the same look.
+// a person's token, in the look that judges it.
 func (p *Provider) owner(ctx context.Context, token string) (*bearer, error) {
+	if strings.HasPrefix(token, opaquePrefix) {
+		return p.opaqueOwner(ctx, token)
+	}
+	claims, refusal := p.readAccess(token)
+	switch {
+	case refusal != nil:
+		return nil, refusal
+	case claims.Grant == "":
+		return &bearer{accessClaims: claims}, p.judged(ctx, p.liveOwn(ctx, claims))
+	}
+	g, u, err := p.store.Grants.Live(ctx, claims.Grant, claims.ID, p.now())
+	return &bearer{claims, u, g}, p.judged(ctx, err)
+}
+
+func (p *Provider) opaqueOwner(ctx context.Context, token string) (*bearer, error) {
 	if !isOpaque(token) {
-		return p.bearer(ctx, token)
+		return nil, badToken("the access token is malformed, or not of this issuer")
 	}
 	t, g, u, err := p.store.AccessTokens.Live(ctx, storage.NewDigest(storage.AccessSecret, token), p.now())
 	if err == nil {

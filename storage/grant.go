@@ -121,6 +121,8 @@ type Grants interface {
 	// Live returns the grant and its user while it is alive at now,
 	// and jti, where not empty, is not revoked: ErrNotFound otherwise.
 	Live(ctx context.Context, id, jti string, now time.Time) (*Grant, *User, error)
+	// Alive reports whether Live would find it.
+	Alive(ctx context.Context, id, jti string, now time.Time) (bool, error)
 	// Revoke ends the grant and enters it in the revocation log. Revoking a
 	// revoked grant is no error, changes nothing and stores no event.
 	Revoke(ctx context.Context, id string, now time.Time, e *Event) error

@@ -43,6 +43,9 @@ func TestWhatIssuesJudgesForItselfWhoIsAlive(t *testing.T) {
 			again.Grace = time.Hour
 			_, repeated := s.Grants.Rotate(t.Context(), again)
 			_, _, live := s.Grants.Live(t.Context(), "redeemed", "", began)
+			if alive, err := s.Grants.Alive(t.Context(), "redeemed", "", began); alive || err != nil {
+				t.Errorf("the grant is alive: %v (%v)", alive, err)
+			}
 			_, _, found := s.Sessions.Find(t.Context(), storage.NewDigest(storage.SessionSecret, "waits"), began)
 			for what, got := range map[string]struct {
 				err  error

@@ -31,12 +31,19 @@ func scanGrant(s scanner) (*storage.Grant, error) {
 	return g, notFound(s.Scan(grantFields(g)...))
 }
 
-// alive is true of a grant that may give something at $1.
-const alive = `(grants.revoked_at IS NULL
-	AND EXISTS (SELECT 1 FROM users WHERE users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL)
+// alive is true of a grant that may give something at $1; where its user is
+// joined, and judged by livingUser, aliveOtherwise is the rest of it.
+const (
+	alive = `(` + aliveOtherwise + `
+	AND EXISTS (SELECT 1 FROM users WHERE ` + livingUser + `))`
+
+	aliveOtherwise = `grants.revoked_at IS NULL
 	AND EXISTS (SELECT 1 FROM clients WHERE clients.id = grants.client_id AND clients.disabled_at IS NULL)
 	AND (grants.offline OR EXISTS (SELECT 1 FROM sessions WHERE sessions.id = grants.session_id
-		AND sessions.ended_at IS NULL AND sessions.expires_at > $1 AND sessions.idle_expires_at > $1)))`
+		AND sessions.ended_at IS NULL AND sessions.expires_at > $1 AND sessions.idle_expires_at > $1))`
+
+	livingUser = `users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL`
+)
 
 // create judges user, client and session in the statement that issues.
 const create = `
@@ -213,18 +220,24 @@ func (s grants) Current(ctx context.Context, handle string, presented storage.Di
 		WHERE handle = $2 AND refresh = $3 AND refresh_idle_expires_at > $1 AND `+alive, ms(now), handle, presented))
 }
 
+// notRevoked is true of a token whose id, $3, is not in the log.
+const notRevoked = `NOT EXISTS (SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $3)`
+
 func (s grants) Live(ctx context.Context, id, jti string, now time.Time) (*storage.Grant, *storage.User, error) {
 	g, u := new(storage.Grant), new(storage.User)
 	err := s.read.row(ctx, `
 		SELECT `+grantColumns+`, `+userColumns+`
-		FROM grants JOIN users ON users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL
-		WHERE grants.id = $2 AND `+alive+`
-			AND NOT EXISTS (SELECT 1 FROM revocations WHERE kind = 'jti' AND value = $3)`,
+		FROM grants JOIN users ON `+livingUser+`
+		WHERE grants.id = $2 AND `+aliveOtherwise+` AND `+notRevoked,
 		ms(now), id, jti).Scan(append(grantFields(g), userFields(u)...)...)
 	if err != nil {
 		return nil, nil, notFound(err)
 	}
 	return g, u, nil
+}
+
+func (s grants) Alive(ctx context.Context, id, jti string, now time.Time) (bool, error) {
+	return exists(ctx, s.read, `SELECT 1 FROM grants WHERE grants.id = $2 AND `+alive+` AND `+notRevoked, ms(now), id, jti)
 }
 
 func (s grants) Revoke(ctx context.Context, id string, now time.Time, e *storage.Event) error {

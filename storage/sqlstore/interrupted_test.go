@@ -413,9 +413,9 @@ func (c *tapped) speak() {
 	}
 }
 
-// listen carries what the server answers.
+// listen carries what the server answers. The speaker that hears no more is left
+// to whoever breaks the line off: it would see an end of its own otherwise.
 func (c *tapped) listen() {
-	defer c.near.Close()
 	answer := make([]byte, 16<<10)
 	for {
 		n, err := c.far.Read(answer)
@@ -423,10 +423,11 @@ func (c *tapped) listen() {
 			close(c.answered)
 			return
 		}
-		if err != nil {
-			return
+		if err == nil {
+			_, err = c.near.Write(answer[:n])
 		}
-		if _, err := c.near.Write(answer[:n]); err != nil {
+		if err != nil {
+			c.near.Close()
 			return
 		}
 	}

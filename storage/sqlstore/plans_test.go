@@ -145,7 +145,9 @@ func explainPostgreSQL(t *testing.T, conn *sql.Conn, statement string) (wrong []
 		nulls = `(` + strings.TrimSuffix(strings.Repeat("NULL, ", n), ", ") + `)`
 	}
 	var explained string
-	for _, step := range []string{`SET plan_cache_mode = force_generic_plan`, `PREPARE judged AS ` + statement} {
+	// What the planner would choose by itself must be right, whatever the store
+	// forbids it.
+	for _, step := range []string{`RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin`, `PREPARE judged AS ` + statement} {
 		if _, err := conn.ExecContext(t.Context(), step); err != nil {
 			t.Fatalf("%s: %v", step, err)
 		}
@@ -203,7 +205,7 @@ func TestEveryForeignKeyHasAnIndex(t *testing.T) {
 }
 
 // inCrowd is how many rows the plans are made for.
-var inCrowd = crowd{users: 20_000, grants: 100_000}
+var inCrowd = crowd{20_000, 100_000, 20_000}
 
 // tables ends the test unless query lists tables that are small or get filled:
 // the plan for an empty one says nothing.

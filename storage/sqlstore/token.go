@@ -39,16 +39,19 @@ func scanToken(row scanner) (*storage.AccessToken, error) {
 	return t, notFound(row.Scan(tokenFields(t)...))
 }
 
-// A token lives while all that it hangs from does, judged in one look.
+// A token lives while all that it hangs from does, judged in one look. Those of
+// client_credentials hang from their client alone: it must not have ended since.
 const findToken = `
 	SELECT ` + tokenColumns + `
-	FROM access_tokens
-	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1
-		AND EXISTS (SELECT 1 FROM clients WHERE clients.id = access_tokens.client_id AND clients.disabled_at IS NULL)
-		AND NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'jti' AND revocations.value = access_tokens.id)
-		AND (access_tokens.grant_id IS NULL AND NOT EXISTS (SELECT 1 FROM revocations
-				WHERE revocations.kind = 'client' AND revocations.value = access_tokens.client_id AND revocations.revoked_at >= access_tokens.issued_at)
-			OR EXISTS (SELECT 1 FROM grants WHERE grants.id = access_tokens.grant_id AND ` + alive + `))`
+	FROM access_tokens JOIN clients ON clients.id = access_tokens.client_id AND clients.disabled_at IS NULL
+	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1 AND ` + tokenNotRevoked + `
+		AND CASE WHEN access_tokens.grant_id IS NULL
+			THEN NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'client'
+				AND revocations.value = access_tokens.client_id AND revocations.revoked_at >= access_tokens.issued_at)
+			ELSE EXISTS (SELECT 1 FROM grants WHERE grants.id = access_tokens.grant_id AND ` + alive + `)
+			END`
+
+const tokenNotRevoked = `NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'jti' AND revocations.value = access_tokens.id)`
 
 func (s accessTokens) Find(ctx context.Context, token storage.Digest, now time.Time) (*storage.AccessToken, error) {
 	return scanToken(s.read.row(ctx, findToken, ms(now), token))
@@ -57,11 +60,9 @@ func (s accessTokens) Find(ctx context.Context, token storage.Digest, now time.T
 // liveToken is findToken for a token of a grant, with that and its user.
 const liveToken = `
 	SELECT ` + tokenColumns + `, ` + grantColumns + `, ` + userColumns + `
-	FROM access_tokens JOIN grants ON grants.id = access_tokens.grant_id
-		JOIN users ON users.id = grants.user_id AND users.epoch = grants.epoch AND users.disabled_at IS NULL
-	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1 AND ` + alive + `
-		AND EXISTS (SELECT 1 FROM clients WHERE clients.id = access_tokens.client_id AND clients.disabled_at IS NULL)
-		AND NOT EXISTS (SELECT 1 FROM revocations WHERE revocations.kind = 'jti' AND revocations.value = access_tokens.id)`
+	FROM access_tokens JOIN clients ON clients.id = access_tokens.client_id AND clients.disabled_at IS NULL
+		JOIN grants ON grants.id = access_tokens.grant_id JOIN users ON ` + livingUser + `
+	WHERE access_tokens.digest = $2 AND access_tokens.expires_at > $1 AND ` + aliveOtherwise + ` AND ` + tokenNotRevoked
 
 func (s accessTokens) Live(ctx context.Context, token storage.Digest, now time.Time) (*storage.AccessToken, *storage.Grant, *storage.User, error) {
 	t, g, u := new(storage.AccessToken), new(storage.Grant), new(storage.User)

@@ -337,6 +337,9 @@ func (h *house) live(id string) bool {
 	if err != nil {
 		h.refused(storage.ErrNotFound, err)
 	}
+	alive, aliveErr := h.Grants.Alive(h.ctx, id, "", h.after(2*time.Second))
+	h.must(aliveErr)
+	equal(h, "alive", alive, err == nil)
 	return err == nil
 }
 

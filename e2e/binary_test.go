@@ -11,6 +11,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(nothingAt) != "" {
+		fmt.Fprintln(os.Stderr, serveNothing())
+		os.Exit(1)
+	}
 	code := m.Run()
 	closeChromium()
 	if path, err := binary(); err == nil {

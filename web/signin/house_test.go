@@ -23,6 +23,7 @@ import (
 	"gatehouse/provider/providertest"
 	"gatehouse/storage"
 	"gatehouse/storage/redisstore"
+	"gatehouse/storage/sqlstore"
 	"gatehouse/storage/storagetest"
 	"gatehouse/upstream"
 	"gatehouse/web"
@@ -58,6 +59,7 @@ type plans struct {
 	// upstreams are where people may sign in besides.
 	upstreams func(issuer string) []upstream.Config
 	store     func(*storage.Store) // breaks or watches a drawer
+	db        *sqlstore.DB         // of one node; nil: a copy of the template, for as many as there are
 }
 
 func newHouse(t *testing.T, change ...func(*plans)) *house {
@@ -73,15 +75,18 @@ func newHouse(t *testing.T, change ...func(*plans)) *house {
 		c(&p)
 	}
 	h.issuer = p.issuer
-	db := providertest.Template.Open(t)
-	h.store = db.Store()
+	db, doors := p.db, func(p plans, _ storage.Limits) http.Handler { return h.door(p) }
+	if db == nil {
+		db, doors = providertest.Template.Open(t), h.doors
+	}
+	h.store, h.limits = db.Store(), db.Limits()
 	if p.store != nil {
 		p.store(h.store)
 	}
 	if p.upstreams != nil {
 		h.upstreams = upstream.NewSet(reaching(t), h.now, p.upstreams(h.issuer)...)
 	}
-	server := web.NewServer("", h.doors(p, db.Limits()), slog.New(slog.DiscardHandler))
+	server := web.NewServer("", doors(p, db.Limits()), slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {

@@ -172,7 +172,7 @@ func TestDoctorTellsFaultsOfAPostgreSQLDatabaseApart(t *testing.T) {
 				`CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 minute' $$`,
 				`ALTER DATABASE `+databaseOf(t, a)+` SET search_path = public, ahead, pg_catalog`)
 			return a
-		}, "clock", "1m0s ahead of"},
+		}, "clock", "ahead of this machine's"},
 		"it has a migration of another program": {func(t *testing.T, a string) string {
 			execute(t, "pgx", a, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9998, true), (9999, true)`)
 			return a

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"strings"
@@ -179,6 +180,45 @@ func TestAC288_TLSKeepsItsMinimumAndTakesANewCertificate(t *testing.T) {
 	s.reload(t.Context(), func() (*config.Config, error) { return config.Load(sources) })
 	if third, err := dial(tls.VersionTLS13); err != nil || third.SerialNumber.Int64() != 2 {
 		t.Errorf("after a reload that failed: %v, %v", third, err)
+	}
+}
+
+// Over HTTP/2 as over HTTP/1.1 the connection ends with an answer: the next
+// request takes another one, and none is lost.
+func TestAC233_WhileItDrainsAnHTTP2ConnectionEndsWithAnAnswerToo(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	newCertificate(t, cert, key, 1)
+	s := startTest(t, settings(t, map[string]string{"tls.cert": cert, "tls.key": key}))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	defer client.CloseIdleConnections()
+	// kept reports whether a request was sent on the connection of the one before.
+	kept := func() (reused bool) {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "https://"+s.listener.Addr().String()+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.ProtoMajor != 2 || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s %d %v", answer.Proto, answer.StatusCode, err)
+		}
+		return reused
+	}
+	if kept(); !kept() {
+		t.Fatal("a server that is not stopping keeps no connection")
+	}
+	s.health.Drain()
+	kept() // is told with its answer
+	for deadline := time.Now().Add(20 * time.Second); kept(); {
+		if time.Now().After(deadline) {
+			t.Fatal("a server that is stopping keeps a connection for 20 s")
+		}
 	}
 }
 

@@ -178,6 +178,10 @@ func TestUpstream_OIDCProviderSignsInLinksAndIsFoundAgain(t *testing.T) {
 		t.Errorf("who is linked is not found again: %s\n%s", at.address, at.body)
 	}
 
+	if shown := s.run("", "user", "show", "alice"); !strings.Contains(shown, "u-alice at "+op.issuer) {
+		t.Errorf("user show does not tell of the link:\n%s", shown)
+	}
+
 	// Another's unverified address is nobody's.
 	eve := newPerson(t, account{})
 	at = eve.through(eve.begins(a, op), "u-eve")

@@ -62,7 +62,7 @@ func (p *People) Federated(ctx context.Context, a *upstream.Assertion) (*storage
 // join makes an account for somebody who has none.
 func (p *People) join(ctx context.Context, a *upstream.Assertion) (*storage.User, error) {
 	if taken := p.taker(ctx, a.Email); taken != nil {
-		return nil, taken
+		return p.meanwhile(ctx, a, taken)
 	}
 	if !p.OpenRegistration {
 		return nil, ErrClosed
@@ -82,14 +82,23 @@ func (p *People) join(ctx context.Context, a *upstream.Assertion) (*storage.User
 	if !errors.Is(err, storage.ErrExists) {
 		return nu.User, err
 	}
-	// Another tab was faster, with the same identity or with the same address.
-	if _, u, err := p.Store.Identities.Find(ctx, claimant(a)); !errors.Is(err, storage.ErrNotFound) {
-		return u, err
-	}
 	if taken := p.taker(ctx, a.Email); taken != nil {
-		return nil, taken
+		err = taken
 	}
-	return nil, fmt.Errorf("make an account: %w", err)
+	return p.meanwhile(ctx, a, fmt.Errorf("make an account: %w", err))
+}
+
+// meanwhile returns the account that another tab has made for the same person
+// since it was looked for; without one, why there is none stands.
+func (p *People) meanwhile(ctx context.Context, a *upstream.Assertion, why error) (*storage.User, error) {
+	_, u, err := p.Store.Identities.Find(ctx, claimant(a))
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, why
+	case err != nil:
+		return nil, fmt.Errorf("look up an identity: %w", err)
+	}
+	return u, nil
 }
 
 // taker says who has an address, where somebody has.

@@ -184,12 +184,44 @@ func printUser(w io.Writer, u *storage.User, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, showUser(u))
 	}
+	return printTable(w, userRows(u)...)
+}
+
+func userRows(u *storage.User) [][]any {
 	rows := [][]any{{"sub", u.ID}, {"username", u.Username}, {"email", u.Email}, {"email_verified", yes(u.EmailVerified)},
 		{"admin", yes(u.Admin)}, {"disabled", yes(u.Disabled())}, {"created", moment(u.CreatedAt)}}
 	for _, c := range identity.Claims(&u.Profile) {
 		rows = append(rows, []any{c.Name, strings.ReplaceAll(c.Value, "\n", ", ")})
 	}
-	return printTable(w, rows...)
+	return rows
+}
+
+// A shownIdentity is an account at an upstream as -o json has it.
+type shownIdentity struct {
+	Upstream string    `json:"upstream"`
+	Issuer   string    `json:"issuer"`
+	Subject  string    `json:"subject"`
+	Label    string    `json:"label"`
+	LinkedAt time.Time `json:"linked_at"`
+	UsedAt   time.Time `json:"used_at"`
+}
+
+// printWays prints an account together with how its owner signs in.
+func printWays(w io.Writer, u *storage.User, password bool, identities []*storage.Identity, asJSON bool) error {
+	all := []shownIdentity{}
+	rows := append(userRows(u), []any{"password", yes(password)})
+	for _, i := range identities {
+		all = append(all, shownIdentity{i.Upstream, i.Issuer, i.Subject, i.Label, utc(i.LinkedAt), utc(i.UsedAt)})
+		rows = append(rows, []any{"upstream " + i.Upstream, fmt.Sprintf("%s at %s, %s", i.Subject, i.Issuer, i.Label)})
+	}
+	if !asJSON {
+		return printTable(w, rows...)
+	}
+	return printJSON(w, struct {
+		shownUser
+		Password   bool            `json:"password"`
+		Identities []shownIdentity `json:"identities"`
+	}{showUser(u), password, all})
 }
 
 func newUserListCommand() *cobra.Command {
@@ -222,14 +254,18 @@ func newUserListCommand() *cobra.Command {
 
 func newUserShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show USER", Short: "Show an account, by its user name, address or sub",
+		Use: "show USER", Short: "Show an account and how its owner signs in, by its user name, address or sub",
 		Example: "  gatehouse user show alice -o json",
 		Args:    cobra.ExactArgs(1),
 	}
 	asJSON := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return withUser(cmd, args[0], func(_ context.Context, _ *identity.People, u *storage.User) error {
-			return printUser(cmd.OutOrStdout(), u, asJSON())
+		return withUser(cmd, args[0], func(ctx context.Context, people *identity.People, u *storage.User) error {
+			password, identities, err := people.Ways(ctx, u)
+			if err != nil {
+				return err
+			}
+			return printWays(cmd.OutOrStdout(), u, password, identities, asJSON())
 		})
 	}
 	return cmd

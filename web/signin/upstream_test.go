@@ -679,3 +679,18 @@ func TestEveryFaultHasATextInEveryLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestAnIssuerWithAPathHasItsUpstreamsBelowIt(t *testing.T) {
+	h, op := withPartner(t, func(p *plans) { p.issuer += "/id" })
+	b := h.browser()
+	page := b.get("/login")
+	if !strings.Contains(page.body, `action="/id/login/upstream/partner"`) {
+		t.Errorf("the button leads elsewhere: %s", page.body)
+	}
+	back := op.SignIn(b.leave("partner"), somebody("alice"))
+	if !strings.HasPrefix(back, h.issuer+"/login/upstream/partner/callback?") {
+		t.Errorf("it comes back to %s", back)
+	}
+	leadsTo(t, b.get(back), h.issuer+"/")
+	shows(t, b.get("/account"), http.StatusOK, "Your account")
+}

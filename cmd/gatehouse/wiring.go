@@ -137,7 +137,10 @@ func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, others
 // databaseHealth takes a node whose clock has left the database's out of service:
 // it would keep what is over alive, and sign with keys that nobody knows yet.
 func databaseHealth(ctx context.Context, db *sqlstore.DB, now func() time.Time) web.CheckResult {
-	if err := db.Ping(ctx); err != nil {
+	switch err := db.Ping(ctx); {
+	case errors.Is(err, sqlstore.ErrBusy):
+		return web.CheckResult{Status: web.Unhealthy, Note: "every connection to it is in use", Err: err}
+	case err != nil:
 		return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
 	}
 	switch err := db.CheckClock(ctx, now); {

@@ -30,6 +30,8 @@ var (
 	ErrDamaged = errors.New("the database is damaged")
 	// ErrClock: the database server has another time than we.
 	ErrClock = errors.New("the clocks differ by more than 5 s")
+	// ErrBusy: every connection to the database is in use.
+	ErrBusy = errors.New("every connection to the database is in use")
 	// ErrUnreachable: the database does not answer, or does not let us in.
 	ErrUnreachable = errors.New("the database cannot be reached")
 )
@@ -66,7 +68,8 @@ type DB struct {
 	write, read *pool
 	dialect     dialect
 	schema      *schema
-	path        string // of the SQLite file
+	path        string      // of the SQLite file
+	busy        func() bool // reports whether every connection is in use
 	log         *slog.Logger
 	noted       budget // of failures
 	closers     []func() error
@@ -151,10 +154,15 @@ func (db *DB) Store() *storage.Store {
 // Limits counts rates in SQL, by the database server's clock.
 func (db *DB) Limits() storage.Limits { return limits{db} }
 
-// Ping asks the database for a sign of life on the connection that writes.
+// Ping asks the database for a sign of life on the connection that writes:
+// ErrBusy where it waited in vain for a connection of ours to be free.
 func (db *DB) Ping(ctx context.Context) error {
 	var n int64
-	return db.write.row(ctx, `SELECT n FROM changes WHERE kind = $1`, storage.KeysChanged).Scan(&n)
+	err := db.write.row(ctx, `SELECT n FROM changes WHERE kind = $1`, storage.KeysChanged).Scan(&n)
+	if errors.Is(err, context.DeadlineExceeded) && db.busy() {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
 }
 
 // Close closes the database and gives the lock back.

@@ -57,6 +57,7 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return ok && e.Code == "40P01"
 	}}
 	db := &DB{write: p, read: p, dialect: postgresDialect, log: o.Log}
+	db.busy = func() bool { return conns.Stat().AcquiredConns() >= conns.Stat().MaxConns() }
 	db.closers = []func() error{handle.Close, func() error { conns.Close(); return nil }}
 	db.schema = &schema{db: handle, dialect: goose.DialectPostgres, log: o.Log, name: name}
 	return db, nil

@@ -59,6 +59,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	db.write, db.read = &pool{db: write, prepare: true, watch: o.Watch}, &pool{db: read, prepare: true, watch: o.Watch}
+	db.busy = func() bool { return write.Stats().InUse >= 1 }
 	db.closers = append([]func() error{read.Close, write.Close}, db.closers...)
 
 	if err := connect(ctx, write); err != nil {

@@ -106,3 +106,26 @@ func PostgreSQL(t testing.TB) *sqlstore.DB {
 	t.Helper()
 	return open(t, PostgresURL(t))
 }
+
+// LockTable makes everybody else wait who wants to read or write a table of a
+// PostgreSQL database, until release.
+func LockTable(t testing.TB, url, table string) (release func()) {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	tx, err := db.BeginTx(context.WithoutCancel(t.Context()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), `LOCK TABLE `+table); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(); err != nil {
+			t.Errorf("give back the lock of %s: %v", table, err)
+		}
+	}
+}

@@ -21,13 +21,13 @@ func roundsOr(few int) int {
 func someWhile(least time.Duration) { time.Sleep(least + rand.N(400*time.Millisecond)) }
 
 func TestAC231_NothingAcknowledgedIsLostOrSpentTwiceByKillingTheProcess(t *testing.T) {
-	s := serve(t)
+	s := serve(t, forgivingForms)
 	c := gather(t, s)
 	c.vanishes = true
 	kills, slowest := roundsOr(12), time.Duration(0)
 	for range kills {
 		c.come()
-		someWhile(200 * time.Millisecond)
+		someWhile(300 * time.Millisecond)
 		s.kill()
 		c.leave()
 		slowest = max(slowest, s.start())

@@ -18,10 +18,11 @@ import (
 // reads go on, and nothing needs a hand when there is room again.
 func TestAC240_AFullDiskRefusesWritesServesReadsAndIsForgottenWhenThereIsRoom(t *testing.T) {
 	storagetest.OnlySQLite(t)
+	t.Parallel()
 	if !mayMount(t) {
 		return
 	}
-	s := prepare(t)
+	s := prepare(t, forgivingForms)
 	disk := mountSmallDisk(t, s.data)
 	s.start()
 	c := gather(t, s)

@@ -12,10 +12,10 @@ import (
 
 // backOf makes two nodes on a PostgreSQL and a Redis of this test's own, which
 // it can take away, and a crowd.
-func backOf(t *testing.T, settings ...string) (*crowd, *storagetest.PostgresServer, *storagetest.RedisServer) {
+func backOf(t *testing.T) (*crowd, *storagetest.PostgresServer, *storagetest.RedisServer) {
 	t.Helper()
 	db, cache := storagetest.Postgres(t), storagetest.Redis(t)
-	s := cluster(t, 2, append([]string{"DATABASE_URL=" + db.URL, "REDIS_URL=" + cache.URL}, settings...)...)
+	s := cluster(t, 2, "DATABASE_URL="+db.URL, "REDIS_URL="+cache.URL, forgivingForms)
 	return gather(t, s), db, cache
 }
 
@@ -159,7 +159,7 @@ func TestAC238_SignInsAndTokensGoOnWhateverRedisDoes(t *testing.T) {
 	t.Parallel()
 	db, cache := storagetest.Postgres(t), storagetest.Redis(t)
 	line := layCable(t, "unix", cache.Socket)
-	s := prepareCluster(t, 2, "DATABASE_URL="+db.URL, "REDIS_URL="+cache.URL)
+	s := prepareCluster(t, 2, "DATABASE_URL="+db.URL, "REDIS_URL="+cache.URL, forgivingForms)
 	second := s.nodes[1]
 	second.env = append(second.env, "REDIS_URL=redis://127.0.0.1:"+line.port)
 	s.start()

@@ -29,6 +29,8 @@ type ledger struct {
 	made, disabled []string
 	// consented are those who allowed the app what it asks for.
 	consented []account
+	// deleted are clients that are no more.
+	deleted []deletion
 
 	seen  map[string]int // how often each kind of thing was acknowledged
 	wrong []string       // what turned out untrue
@@ -49,6 +51,16 @@ type chain struct{ token string }
 
 // A corpse is the tokens of a grant that was ended, and what ended it.
 type corpse struct{ refresh, access, by string }
+
+// A deletion is a client that a command said is deleted, and when.
+type deletion struct {
+	client client
+	at     time.Time
+}
+
+// known is how long every node may remember a client that has changed: the
+// promised two seconds, and what a busy machine adds.
+const known = 3 * time.Second
 
 func newLedger() *ledger { return &ledger{seen: map[string]int{}} }
 
@@ -81,6 +93,7 @@ const (
 	usersMade    = "accounts made"
 	usersGone    = "accounts disabled"
 	consents     = "consents given"
+	clientsGone  = "clients deleted"
 	absences     = "answers that there is none"
 )
 
@@ -95,6 +108,7 @@ const (
 	replayLives    = "a replayed code did not end its grant"
 	twoSuccessors  = "one refresh token has two successors"
 	risen          = "what was ended gives tokens again"
+	staleClient    = "a client that was deleted gets tokens"
 	undisabled     = "an account that was disabled is not"
 	refusedRefresh = "a good refresh token was refused"
 	refusedCode    = "a fresh code was refused"
@@ -152,6 +166,7 @@ func (c *crowd) audit() {
 	for _, who := range l.consented {
 		c.auditConsent(who)
 	}
+	c.auditClients(false)
 	l.given, l.spent, l.doubted, l.made, l.disabled, l.consented = nil, nil, nil, nil, nil, nil
 }
 
@@ -178,7 +193,34 @@ func (c *crowd) exhume() {
 	for _, body := range c.ledger.dead {
 		c.auditCorpse(body)
 	}
+	c.auditClients(true)
 	c.ledger.hold(c, "at the end")
+}
+
+// auditClients asks for tokens as clients that are no more, at every node; those
+// that may be remembered yet are left for another time, or waited for.
+func (c *crowd) auditClients(all bool) {
+	c.t.Helper()
+	l := c.ledger
+	for len(l.deleted) > 0 {
+		d := l.deleted[0]
+		if left := time.Until(d.at.Add(known)); left > 0 {
+			if !all {
+				return
+			}
+			time.Sleep(left)
+		}
+		l.deleted = l.deleted[1:]
+		for range c.server.nodes { // the balancer takes them in turn
+			got, err := d.client.ask(c.t.Context(), c.oauth.Endpoint.TokenURL, forItself())
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			if got.status == http.StatusOK {
+				l.untrue("%s: %s", staleClient, d.client.id)
+			}
+		}
+	}
 }
 
 func (c *crowd) auditCorpse(body corpse) {

@@ -66,6 +66,11 @@ var plants = []plant{
 		found: []string{lostCode, refusedCode},
 	},
 	{
+		name: "a node that keeps a client that it remembers", file: "provider/memory.go",
+		right: "		m.counter = n\n		clear(m.clients)\n", wrong: "		m.counter = n\n		if !planting() {\n			clear(m.clients)\n		}\n",
+		found: []string{staleClient},
+	},
+	{
 		name: "a database that need not write before it answers", file: "storage/sqlstore/postgres.go",
 		right: "	config.MinConns, config.MaxConns = 5, 20", wrong: "	if planting() {\n		config.ConnConfig.RuntimeParams[\"synchronous_commit\"] = \"off\"\n	}\n	config.MinConns, config.MaxConns = 5, 20",
 		unsafe: true,
@@ -73,8 +78,8 @@ var plants = []plant{
 	},
 }
 
-// chooser is added to the package in which the plants are.
-const chooser = `package sqlstore
+// chooser is added to the package in which a plant is.
+const chooser = `package %[2]s
 
 import (
 	"os"
@@ -145,7 +150,7 @@ func overlayIn(dir, root string) (string, error) {
 		number := fmt.Sprint(i + 1)
 		wrong := strings.NewReplacer("planting(", "planting"+number+"(", "planted(", "planted"+number+"(").Replace(p.wrong)
 		texts[path] = strings.Replace(text, p.right, wrong, 1)
-		texts[filepath.Join(root, filepath.Dir(p.file), "zz_plant_"+number+".go")] = fmt.Sprintf(chooser, i+1)
+		texts[filepath.Join(root, filepath.Dir(p.file), "zz_plant_"+number+".go")] = fmt.Sprintf(chooser, i+1, filepath.Base(filepath.Dir(p.file)))
 	}
 	replace := map[string]string{}
 	for path, text := range texts {

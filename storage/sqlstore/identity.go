@@ -38,7 +38,7 @@ func (s identities) Find(ctx context.Context, f storage.Federated) (*storage.Ide
 
 func (s identities) Create(ctx context.Context, n storage.NewUser, i *storage.Identity, events ...*storage.Event) error {
 	err := s.write.act(ctx, func(q runner) error {
-		if err := (users{s.DB}).insert(ctx, q, n); err != nil {
+		if err := users(s).insert(ctx, q, n); err != nil {
 			return err
 		}
 		if err := link(ctx, q, i); err != nil {

@@ -6,6 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strings"
+	"testing"
+
+	"github.com/pressly/goose/v3/lock"
 )
 
 // ErrBroken is what a migration ends with that was broken off.
@@ -98,3 +101,17 @@ type fragileTx struct {
 }
 
 func (t fragileTx) Commit() error { return t.breaks.ask(t.Tx.Commit) }
+
+// lostSession is a lock whose connection database/sql let go of.
+type lostSession struct{ lock.SessionLocker }
+
+func (lostSession) SessionUnlock(context.Context, *sql.Conn) error {
+	var conn *sql.Conn
+	return conn.Close() // panics, as database/sql does
+}
+
+func TestAC249_AMigrationWhoseConnectionBreaksEndsWithAnError(t *testing.T) {
+	if err := (sessionLock{lostSession{}}).SessionUnlock(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "the connection broke") {
+		t.Errorf("it ended with %v", err)
+	}
+}

@@ -127,13 +127,28 @@ func (s *schema) provider() (*goose.Provider, error) {
 		if err != nil {
 			return nil, fmt.Errorf("migration lock: %w", err)
 		}
-		options = append(options, goose.WithSessionLocker(locker))
+		options = append(options, goose.WithSessionLocker(sessionLock{locker}))
 	}
 	p, err := goose.NewProvider(s.dialect, s.db, s.files(), options...)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
 	return p, nil
+}
+
+// A sessionLock is goose's, whose session may break.
+type sessionLock struct{ lock.SessionLocker }
+
+// SessionUnlock gives the lock back. database/sql lets go of a connection whose
+// act is cancelled, and panics where it is asked for in that very moment: then
+// the lock went with the connection.
+func (l sessionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) (err error) {
+	defer func() {
+		if broke := recover(); broke != nil {
+			err = fmt.Errorf("give the migration lock back: the connection broke: %v", broke)
+		}
+	}()
+	return l.SessionLocker.SessionUnlock(ctx, conn)
 }
 
 // version returns the newest migration that was applied, 0 where there is none.

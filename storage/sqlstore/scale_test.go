@@ -113,10 +113,14 @@ func (m *measured) measure(act string, run func() error) {
 	}
 	repeat(50)
 	for range 5 {
-		cpu, since := m.backend(), time.Now()
+		backend, cpu := m.backend()
+		since, n := time.Now(), time.Duration(m.repeats)
 		repeat(m.repeats)
-		n := time.Duration(m.repeats)
-		used, took := (m.backend()-cpu)/n, time.Since(since)/n
+		took := time.Since(since) / n
+		same, used := m.backend()
+		if used = (used - cpu) / n; same != backend {
+			continue // the connection had become too old, and another took its place
+		}
 		if before, ok := m.cpu[act]; !ok || used < before {
 			m.cpu[act] = used
 		}
@@ -126,11 +130,10 @@ func (m *measured) measure(act string, run func() error) {
 	}
 }
 
-// backend is the processor time that the connection's process has used.
-func (m *measured) backend() time.Duration {
+// backend is the connection's process, and the processor time that it has used.
+func (m *measured) backend() (pid int, used time.Duration) {
 	m.t.Helper()
 	pool, _ := m.db.Pools()
-	var pid int
 	if err := pool.QueryRowContext(m.t.Context(), `SELECT pg_backend_pid()`).Scan(&pid); err != nil {
 		m.t.Fatal(err)
 	}
@@ -138,5 +141,5 @@ func (m *measured) backend() time.Duration {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return used
+	return pid, used
 }

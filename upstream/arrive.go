@@ -2,14 +2,15 @@ package upstream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-jose/go-jose/v4/json"
 	"golang.org/x/oauth2"
 )
 
@@ -83,14 +84,15 @@ func (p *Provider) exchange(ctx context.Context, d *Document, code, verifier str
 	case !answered:
 		return nil, p.unanswered("exchange", err, d.TokenEndpoint)
 	}
-	details := []string{"address", d.TokenEndpoint, "status", strconv.Itoa(refused.Response.StatusCode), "error_description", refused.ErrorDescription}
+	said := p.without(code, verifier)
+	details := []string{"address", d.TokenEndpoint, "status", strconv.Itoa(refused.Response.StatusCode), "error_description", said(refused.ErrorDescription)}
 	switch refused.ErrorCode {
 	case "invalid_client", "unauthorized_client":
 		return nil, p.differs("invalid_client", refused.ErrorCode, "the secret of client "+p.ClientID, details...)
 	case "redirect_uri_mismatch":
 		return nil, p.differs("redirect_uri", p.RedirectURI, "an address that is registered there", details...)
 	}
-	return nil, p.differs("exchange", refused.ErrorCode, "tokens for the code", append(details, "redirect_uri", p.RedirectURI)...)
+	return nil, p.differs("exchange", said(refused.ErrorCode), "tokens for the code", append(details, "redirect_uri", p.RedirectURI)...)
 }
 
 // askUserinfo adds what the userinfo endpoint says to claims, where the ID token says
@@ -113,17 +115,26 @@ func (p *Provider) askUserinfo(ctx context.Context, d *Document, token *oauth2.T
 	defer answer.Body.Close()
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if answer.StatusCode != http.StatusOK || !strings.HasSuffix(kind, "json") {
-		return p.differs("userinfo", answer.Status+" "+kind, "200 application/json", "address", d.UserinfoEndpoint)
+		return p.differs("userinfo", strings.TrimSpace(strconv.Itoa(answer.StatusCode)+" "+kind), "200 application/json", "address", d.UserinfoEndpoint)
 	}
-	more := *c
-	more.Subject = ""
-	if err := json.NewDecoder(answer.Body).Decode(&more.person); err != nil {
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return p.unanswered("userinfo", err, d.UserinfoEndpoint)
+	}
+	more := c.person
+	// Each of these is of the answer or is not there: a subject that is missing is
+	// not that of the token, and verified is said of the address beside it.
+	more.Subject, more.Email, more.EmailVerified = "", "", false
+	if err := json.Unmarshal(body, &more); err != nil {
 		return p.fault("userinfo", errors.New("its answer is not JSON as OpenID Connect has it"), "address", d.UserinfoEndpoint)
 	}
 	// OpenID Connect Core §5.3.2: or it is about somebody else.
 	if more.Subject != c.Subject {
 		return p.differs("userinfo_subject", more.Subject, c.Subject)
 	}
-	*c = more
+	if more.Email == "" {
+		more.Email, more.EmailVerified = c.Email, c.EmailVerified
+	}
+	c.person = more
 	return nil
 }

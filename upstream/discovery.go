@@ -1,13 +1,15 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4/json"
 )
 
 // A Document is what we read of a discovery document (OpenID Connect Discovery §3).
@@ -111,6 +113,7 @@ func (p *Provider) fetchDocument(ctx context.Context) (*Document, error) {
 	}
 	for name, endpoint := range map[string]string{
 		"authorization_endpoint": d.AuthorizationEndpoint, "token_endpoint": d.TokenEndpoint, "jwks_uri": d.JWKSURI,
+		"userinfo_endpoint": cmp.Or(d.UserinfoEndpoint, d.TokenEndpoint), // it may be left out
 	} {
 		if !p.mayBe(endpoint) {
 			return nil, p.differs("discovery", endpoint, "an https address", "field", name)

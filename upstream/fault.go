@@ -3,6 +3,8 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"gatehouse/outbound"
 )
@@ -61,4 +63,16 @@ func (p *Provider) unanswered(other string, err error, address string) *Fault {
 		other = "unreachable"
 	}
 	return p.fault(other, err, "address", address)
+}
+
+// without returns what takes our secret and these others out of the words of
+// the upstream: some say what they refuse.
+func (p *Provider) without(secrets ...string) func(string) string {
+	var pairs []string
+	for _, secret := range append(secrets, string(p.ClientSecret)) {
+		if secret != "" {
+			pairs = append(pairs, secret, "…", url.QueryEscape(secret), "…")
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace
 }

@@ -3,13 +3,17 @@ package upstream
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
+	// Unlike encoding/json it takes no Sub for sub, and no member twice: people
+	// choose the names of some claims themselves.
+	"github.com/go-jose/go-jose/v4/json"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
@@ -116,8 +120,8 @@ func (p *Provider) judgeWho(c *claims) error {
 	switch {
 	case !p.isIssuer(c.Issuer):
 		return p.differs("issuer", c.Issuer, p.Issuer)
-	case c.Subject == "" || len(c.Subject) > maxLength:
-		return p.differs("subject", c.Subject, "1 to 255 characters")
+	case c.Subject == "" || len(c.Subject) > maxLength || strings.ContainsFunc(c.Subject, unreadable):
+		return p.differs("subject", c.Subject, "1 to 255 characters that can be printed")
 	case !slices.Contains(c.Audience, p.ClientID):
 		return p.differs("audience", strings.Join(c.Audience, " "), p.ClientID)
 	case len(c.Audience) > 1 && c.AuthorizedParty == "":
@@ -142,9 +146,15 @@ func (p *Provider) judgeWhen(c *claims) error {
 		return p.differs("clock", moment(instant(c.IssuedAt)), "not long before "+moment(now))
 	case c.NotBefore != nil && instant(c.NotBefore).After(now.Add(skew)):
 		return p.differs("clock", moment(instant(c.NotBefore)), "not later than "+moment(now))
+	case c.AuthTime != nil && instant(c.AuthTime).After(now.Add(skew)):
+		return p.differs("clock", moment(instant(c.AuthTime)), "not later than "+moment(now))
 	}
 	return nil
 }
+
+// unreadable characters are in no subject: databases differ about some, and
+// whatever was no UTF-8 comes as one and the same.
+func unreadable(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
 
 func instant(seconds *float64) time.Time { return time.UnixMilli(int64(*seconds * 1000)) }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,12 +150,14 @@ func (p *Provider) presentNoCode(ctx context.Context, d *Document, method string
 	}
 	defer answer.Body.Close()
 	seen.date(answer.Header, p.set.now())
-	refused := tokenError{status: answer.Status}
+	refused := tokenError{status: strconv.Itoa(answer.StatusCode)}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
 		return refused, p.fault("unreachable", err, "address", d.TokenEndpoint)
 	}
 	_ = json.Unmarshal(body, &refused) // what is no JSON has no error in it, and is judged as such
+	said := p.without()
+	refused.Code, refused.Description = said(refused.Code), said(refused.Description)
 	return refused, nil
 }
 

@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -186,6 +187,10 @@ func TestAC177_AnIDTokenThatIsNotForThisSignInIsRefused(t *testing.T) {
 		"without a nonce":                       {kind: "nonce", claims: map[string]any{"nonce": nil}},
 		"about nobody":                          {kind: "subject", claims: map[string]any{"sub": ""}},
 		"about a subject without end":           {kind: "subject", claims: map[string]any{"sub": strings.Repeat("x", 256)}},
+		"about a subject that no database has":  {kind: "subject", claims: map[string]any{"sub": "248289761001\x00"}},
+		"about a subject that is no UTF-8":      {kind: "subject", claims: map[string]any{"sub": "248289761001\xff"}},
+		"of a sign-in that is yet to come":      {kind: "clock", claims: map[string]any{"auth_time": now.Add(time.Hour).Unix()}},
+		"about two people":                      {kind: "id_token", sign: func(op *upstreamtest.OP, claims map[string]any) string { return twice(op, claims) }},
 		"expired":                               {kind: "expired", claims: map[string]any{"exp": now.Add(-2 * time.Minute).Unix()}},
 		"without an end":                        {kind: "time", claims: map[string]any{"exp": nil}},
 		"made tomorrow":                         {kind: "clock", claims: map[string]any{"iat": now.Add(time.Hour).Unix()}},
@@ -218,6 +223,15 @@ func unsigned(token string) string {
 	_, payload, _ := strings.Cut(token, ".")
 	payload, _, _ = strings.Cut(payload, ".")
 	return "eyJhbGciOiJub25lIn0." + payload + "."
+}
+
+// twice is a token that names its subject two times, the victim last.
+func twice(op *upstreamtest.OP, claims map[string]any) string {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	return op.SignPayload(append(payload[:len(payload)-1], `,"sub":"the victim"}`...))
 }
 
 // tampered is a good token under the signature of another.
@@ -283,6 +297,81 @@ func TestUserinfoAboutSomebodyElseIsRefused(t *testing.T) {
 		_, err := p.arrive(who)
 		faulty(t, err, "userinfo_subject")
 	}
+}
+
+func TestAClaimInOtherLettersIsAnother(t *testing.T) {
+	p := newParty(t)
+	who := alice
+	who.Claims = map[string]any{"Sub": "the victim", "Email_Verified": true, "NONCE": "x", "sUB": "the victim"}
+	who.Userinfo = map[string]any{"name": "Alice", "email": "victim@partner.example", "EMAIL_VERIFIED": true, "Sub": "the victim"}
+	a, err := p.arrive(who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Subject != alice.Subject || a.Email != "" {
+		t.Errorf("somebody chose the names of their claims, and arrived as %q with the address %q", a.Subject, a.Email)
+	}
+}
+
+func TestVerifiedIsSaidOfTheAddressBesideIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		claims, userinfo map[string]any
+		address          string
+	}{
+		"another address at userinfo":       {map[string]any{"email": "alice@partner.example", "email_verified": true}, map[string]any{"email": "victim@partner.example"}, ""},
+		"verified without an address":       {map[string]any{"email_verified": true}, map[string]any{"email": "victim@partner.example"}, ""},
+		"only userinfo calls it verified":   {map[string]any{"email": "victim@partner.example"}, map[string]any{"email_verified": true}, ""},
+		"the token alone has an address":    {map[string]any{"email": "alice@partner.example", "email_verified": true}, nil, "alice@partner.example"},
+		"userinfo has another verified one": {map[string]any{"email": "alice@old.example", "email_verified": true}, map[string]any{"email": "alice@partner.example", "email_verified": true}, "alice@partner.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newParty(t)
+			who := alice
+			who.Claims, who.Userinfo = c.claims, c.userinfo
+			a, err := p.arrive(who)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Email != c.address {
+				t.Errorf("the address is %q, not %q", a.Email, c.address)
+			}
+		})
+	}
+}
+
+func TestAnUpstreamThatRepeatsWhatItRefusesIsNotQuoted(t *testing.T) {
+	for _, method := range []string{"client_secret_basic", "client_secret_post"} {
+		p := newParty(t, func(c *upstream.Config) { c.AuthMethod = method })
+		p.op.Repeat()
+		var faults []*upstream.Fault
+		for _, refusal := range []string{"invalid_grant", "invalid_client", "redirect_uri_mismatch"} {
+			who := alice
+			who.Refuse = refusal
+			_, err := p.arrive(who)
+			f, _ := errors.AsType[*upstream.Fault](err)
+			faults = append(faults, f)
+		}
+		for _, f := range append(faults, p.probedWith("of-another-day!?").Faults...) {
+			told := fmt.Sprintf("%v %+v", f, f.Details)
+			if !strings.Contains(told, "you sent ") {
+				t.Errorf("the provider's own words are missing: %s", told)
+			}
+			for _, secret := range []string{upstreamtest.ClientSecret, "of-another-day", "code=code-", p.op.Verifier()} {
+				if strings.Contains(told, secret) {
+					t.Errorf("%s: %q is told: %s", method, secret, told)
+				}
+			}
+		}
+	}
+}
+
+// probedWith is what the doctor sees where the secret is another.
+func (p *party) probedWith(secret upstream.Secret) *upstream.Probe {
+	p.t.Helper()
+	c := p.set.List()[0].Config
+	c.ClientSecret = secret
+	p.set.Replace([]upstream.Config{c})
+	return p.set.List()[0].Probe(p.t.Context())
 }
 
 func TestAnAddressIsBelievedWhereItIsVerifiedAndTheUpstreamTrusted(t *testing.T) {
@@ -352,6 +441,7 @@ func TestADiscoveryDocumentOfAnotherIssuerIsRefused(t *testing.T) {
 		"the issuer and a slash": {func(d map[string]any) { d["issuer"] = d["issuer"].(string) + "/" }, "discovery_issuer"},
 		"no token endpoint":      {func(d map[string]any) { delete(d, "token_endpoint") }, "discovery"},
 		"a script":               {func(d map[string]any) { d["authorization_endpoint"] = "javascript:alert(1)" }, "discovery"},
+		"a file about people":    {func(d map[string]any) { d["userinfo_endpoint"] = "file:///etc/passwd" }, "discovery"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t)

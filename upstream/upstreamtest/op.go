@@ -41,6 +41,8 @@ type OP struct {
 	asked    map[string]int
 	given    []string
 	document func(map[string]any)
+	repeats  bool
+	verifier string // the last that was sent
 }
 
 // A Person is who signs in, and what is wrong with what is said of them.
@@ -110,6 +112,20 @@ func (op *OP) Document(change func(map[string]any)) {
 	op.document = change
 }
 
+// Repeat makes the token endpoint say what it was sent where it refuses.
+func (op *OP) Repeat() {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.repeats = true
+}
+
+// Verifier is the PKCE verifier that was sent last.
+func (op *OP) Verifier() string {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.verifier
+}
+
 // Rotate replaces the key.
 func (op *OP) Rotate() {
 	key := NewKey(op.t)
@@ -167,14 +183,19 @@ func (op *OP) token(w http.ResponseWriter, r *http.Request) {
 	code := r.PostFormValue("code")
 	p := op.codes[code]
 	delete(op.codes, code)
+	op.verifier = r.PostFormValue("code_verifier")
+	said := asWished
+	if op.repeats {
+		said = "you sent " + r.PostForm.Encode() + " with " + secret
+	}
 	op.mu.Unlock()
 	switch {
 	case p != nil && p.Refuse != "":
-		refuse(w, http.StatusBadRequest, p.Refuse)
+		refuse(w, http.StatusBadRequest, p.Refuse, said)
 	case id != ClientID || secret != ClientSecret:
-		refuse(w, http.StatusUnauthorized, "invalid_client")
+		refuse(w, http.StatusUnauthorized, "invalid_client", said)
 	case p == nil, r.PostFormValue("redirect_uri") != p.ask.Get("redirect_uri"), challenge(r.PostFormValue("code_verifier")) != p.ask.Get("code_challenge"):
-		refuse(w, http.StatusBadRequest, "invalid_grant")
+		refuse(w, http.StatusBadRequest, "invalid_grant", said)
 	default:
 		op.issue(w, p)
 	}
@@ -214,21 +235,30 @@ func hash(s string) string {
 }
 
 // Sign signs claims with the published key.
-func (op *OP) Sign(claims map[string]any) string {
+func (op *OP) Sign(claims map[string]any) string { return SignWith(op.t, op.signingKey(), claims) }
+
+// SignPayload signs claims as they are written.
+func (op *OP) SignPayload(payload []byte) string { return signed(op.t, op.signingKey(), payload) }
+
+func (op *OP) signingKey() jose.SigningKey {
 	op.mu.Lock()
-	key := jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: op.key, KeyID: op.kid}}
-	op.mu.Unlock()
-	return SignWith(op.t, key, claims)
+	defer op.mu.Unlock()
+	return jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: op.key, KeyID: op.kid}}
 }
 
 // SignWith signs claims with any key.
 func SignWith(t testing.TB, key jose.SigningKey, claims map[string]any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := json.Marshal(claims)
+	return signed(t, key, payload)
+}
+
+func signed(t testing.TB, key jose.SigningKey, payload []byte) string {
+	t.Helper()
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +279,7 @@ func (op *OP) userinfo(w http.ResponseWriter, r *http.Request) {
 	p := op.bearers[bearer[min(len(bearer), len("Bearer ")):]]
 	op.mu.Unlock()
 	if p == nil {
-		refuse(w, http.StatusUnauthorized, "invalid_token")
+		refuse(w, http.StatusUnauthorized, "invalid_token", asWished)
 		return
 	}
 	said := map[string]any{"sub": p.Subject}
@@ -257,8 +287,10 @@ func (op *OP) userinfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, said)
 }
 
-func refuse(w http.ResponseWriter, status int, code string) {
-	writeJSON(w, status, map[string]string{"error": code, "error_description": "as the test wishes"})
+const asWished = "as the test wishes"
+
+func refuse(w http.ResponseWriter, status int, code, said string) {
+	writeJSON(w, status, map[string]string{"error": code, "error_description": said})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

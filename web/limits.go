@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func (d *door) limited(next http.Handler) http.Handler {
 func (d *door) counted(r *http.Request) (name string, rate storage.Rate, err error) {
 	switch path := strings.TrimPrefix(r.URL.Path, d.origin.path); {
 	case d.limits == nil:
-	case path == provider.AuthorizePath, strings.HasPrefix(path, UpstreamPath):
+	case path == provider.AuthorizePath, strings.HasPrefix(path, UpstreamPath), slices.Contains(d.callbacks, r.URL.Path):
 		return "authorize", d.rates.Authorize, nil
 	case path == provider.DeviceAuthPath && r.Method == http.MethodPost && d.rates.Device.Every > 0:
 		if stranger, err := provesNothing(r); !stranger || err != nil {

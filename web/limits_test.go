@@ -43,6 +43,7 @@ func counting(t *testing.T, limits storage.Limits, rates Rates) (http.Handler, *
 	l := new(lane)
 	door, err := New(Config{
 		Issuer: local, Browser: b, Parts: []Part{l}, Limits: limits, Rates: rates, Log: log,
+		Callbacks:      []string{"/auth/google/callback"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")},
 	})
 	if err != nil {
@@ -64,6 +65,17 @@ func from(door http.Handler, peer, method, target, body string, header ...string
 	w := httptest.NewRecorder()
 	door.ServeHTTP(w, r)
 	return w
+}
+
+func TestRateLimit_WaysToUpstreamsAndBackCountAsAuthorizationRequests(t *testing.T) {
+	for _, path := range []string{"/login/upstream/partner", "/login/upstream/partner/callback", "/auth/google/callback"} {
+		door, _ := counting(t, storagetest.SQLite(t).Limits(), Rates{Authorize: Per(time.Hour, 2)})
+		from(door, "192.0.2.1", "GET", "/authorize", "")
+		from(door, "192.0.2.1", "GET", path+"?state=made-up", "")
+		if w := from(door, "192.0.2.1", "GET", path+"?state=made-up", ""); w.Code != http.StatusTooManyRequests {
+			t.Errorf("the third of two, at %s, is answered %d", path, w.Code)
+		}
+	}
 }
 
 func TestRateLimit_ANetworkMaySendSoManyAuthorizationRequests(t *testing.T) {

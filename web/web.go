@@ -33,9 +33,11 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Limits         storage.Limits // nil: nothing is counted
 	Rates          Rates
-	Parts          []Part
-	Log            *slog.Logger
-	Now            func() time.Time
+	// Callbacks are the paths that upstreams come back to, beside those below UpstreamPath.
+	Callbacks []string
+	Parts     []Part
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // New returns the handler of the public listener. What a request passes, in
@@ -52,7 +54,7 @@ func New(c Config) (http.Handler, error) {
 		c.Now = time.Now
 	}
 	d := &door{
-		origin: origin, browser: c.Browser, proxies: c.TrustedProxies, limits: c.Limits, rates: c.Rates,
+		origin: origin, browser: c.Browser, proxies: c.TrustedProxies, limits: c.Limits, rates: c.Rates, callbacks: c.Callbacks,
 		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), now: c.Now,
 	}
 	mux := http.NewServeMux()
@@ -73,13 +75,14 @@ func New(c Config) (http.Handler, error) {
 
 // A door is what every request passes.
 type door struct {
-	origin  origin
-	browser *Browser
-	proxies []netip.Prefix
-	limits  storage.Limits
-	rates   Rates
-	log     *slog.Logger
-	now     func() time.Time
+	origin    origin
+	browser   *Browser
+	proxies   []netip.Prefix
+	limits    storage.Limits
+	rates     Rates
+	callbacks []string
+	log       *slog.Logger
+	now       func() time.Time
 }
 
 // An origin is the one place where this provider is: nothing is ever read from

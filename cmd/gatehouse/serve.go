@@ -148,14 +148,15 @@ func (s *server) start(ctx context.Context) (err error) {
 	}
 	s.upstreams = upstream.NewSet(out, time.Now, upstreams(cfg)...)
 	s.health = web.NewHealth(healthEvery, time.Now, log, healthChecks(s.db, s.cache, ring, s.upstreams, time.Now)...)
+	in := signin.New(signin.Config{
+		Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
+		Upstreams: s.upstreams, Master: master, Flows: s.store.Flows,
+	})
 	door, err := web.New(web.Config{
 		Issuer: cfg.Issuer, Browser: browser, Provider: op, Health: s.health, TrustedProxies: cfg.TrustedProxies, Log: log,
-		Limits: s.doorLimits(limits), Rates: doorRates(cfg),
+		Limits: s.doorLimits(limits), Rates: doorRates(cfg), Callbacks: in.Callbacks(),
 		Parts: []web.Part{
-			signin.New(signin.Config{
-				Issuer: cfg.Issuer, Browser: browser, Provider: op, People: s.people, Limits: limits, Rates: signinRates(cfg), Log: log,
-				Upstreams: s.upstreams, Master: master, Flows: s.store.Flows,
-			}),
+			in,
 			account.New(account.Config{Browser: browser, People: s.people, Upstreams: s.upstreams, Limits: limits, Forms: userForms(cfg)}),
 		},
 	})

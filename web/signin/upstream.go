@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,16 +34,27 @@ func (m *federated) Routes(mux *http.ServeMux, base string) {
 	m.routeBack(mux, back, func(r *http.Request) string { return r.PathValue("id") })
 	// To Go's router HEAD is GET; these do more than show something.
 	mux.HandleFunc("HEAD "+there, m.desk.refuseHead)
-	for _, u := range m.desk.upstreams.List() {
-		path := redirectPath(u.RedirectURI)
-		if path == base+web.UpstreamPath+u.ID+web.CallbackPath {
-			continue
-		}
+	for path, id := range m.desk.callbacks() {
 		if strings.HasSuffix(path, "/") {
 			path += "{$}"
 		}
-		m.routeBack(mux, path, func(*http.Request) string { return u.ID })
+		m.routeBack(mux, path, func(*http.Request) string { return id })
 	}
+}
+
+// Callbacks are the paths that upstreams come back to, beside those below
+// web.UpstreamPath.
+func (p *Pages) Callbacks() []string { return slices.Sorted(maps.Keys(p.callbacks())) }
+
+// callbacks are the same, and whose they are.
+func (p *Pages) callbacks() map[string]string {
+	all := make(map[string]string)
+	for _, u := range p.upstreams.List() {
+		if path := redirectPath(u.RedirectURI); path != p.browser.Base()+web.UpstreamPath+u.ID+web.CallbackPath {
+			all[path] = u.ID
+		}
+	}
+	return all
 }
 
 func (m *federated) routeBack(mux *http.ServeMux, path string, id func(*http.Request) string) {

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4/json"
 	"golang.org/x/oauth2"
 )
 
@@ -86,10 +85,12 @@ func (p *Provider) exchange(ctx context.Context, d *Document, code, verifier str
 	}
 	said := p.without(code, verifier)
 	details := []string{"address", d.TokenEndpoint, "status", strconv.Itoa(refused.Response.StatusCode), "error_description", said(refused.ErrorDescription)}
-	switch refused.ErrorCode {
-	case "invalid_client", "unauthorized_client":
-		return nil, p.differs("invalid_client", refused.ErrorCode, "the secret of client "+p.ClientID, details...)
-	case "redirect_uri_mismatch":
+	switch code := refused.ErrorCode; {
+	case code == "" && refused.Response.StatusCode >= http.StatusInternalServerError:
+		return nil, p.down(refused.Response, d.TokenEndpoint)
+	case code == "invalid_client", code == "unauthorized_client":
+		return nil, p.differs("invalid_client", code, "the secret of client "+p.ClientID, details...)
+	case code == "redirect_uri_mismatch":
 		return nil, p.differs("redirect_uri", p.RedirectURI, "an address that is registered there", details...)
 	}
 	return nil, p.differs("exchange", said(refused.ErrorCode), "tokens for the code", append(details, "redirect_uri", p.RedirectURI)...)
@@ -113,6 +114,9 @@ func (p *Provider) askUserinfo(ctx context.Context, d *Document, token *oauth2.T
 		return p.unanswered("userinfo", err, d.UserinfoEndpoint)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode >= http.StatusInternalServerError {
+		return p.down(answer, d.UserinfoEndpoint)
+	}
 	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	if answer.StatusCode != http.StatusOK || !strings.HasSuffix(kind, "json") {
 		return p.differs("userinfo", strings.TrimSpace(strconv.Itoa(answer.StatusCode)+" "+kind), "200 application/json", "address", d.UserinfoEndpoint)
@@ -125,7 +129,7 @@ func (p *Provider) askUserinfo(ctx context.Context, d *Document, token *oauth2.T
 	// Each of these is of the answer or is not there: a subject that is missing is
 	// not that of the token, and verified is said of the address beside it.
 	more.Subject, more.Email, more.EmailVerified = "", "", false
-	if err := json.Unmarshal(body, &more); err != nil {
+	if err := decode(body, &more); err != nil {
 		return p.fault("userinfo", errors.New("its answer is not JSON as OpenID Connect has it"), "address", d.UserinfoEndpoint)
 	}
 	// OpenID Connect Core §5.3.2: or it is about somebody else.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-jose/go-jose/v4/json"
 )
 
 // A Document is what we read of a discovery document (OpenID Connect Discovery §3).
@@ -104,7 +102,7 @@ func (p *Provider) fetchDocument(ctx context.Context) (*Document, error) {
 		return nil, p.fault("unreachable", err, "address", address)
 	}
 	d := new(Document)
-	if err := json.Unmarshal(body, d); err != nil {
+	if err := decode(body, d); err != nil {
 		return nil, p.fault("discovery", errors.New("the discovery document is not JSON"), "address", address)
 	}
 	// OpenID Connect Discovery §4.3: byte for byte, or anybody could speak for it.
@@ -125,6 +123,6 @@ func (p *Provider) fetchDocument(ctx context.Context) (*Document, error) {
 // mayBe reports whether an endpoint is as safe as its issuer.
 func (p *Provider) mayBe(endpoint string) bool {
 	u, err := url.Parse(endpoint)
-	return err == nil && u.Host != "" && u.User == nil && u.Fragment == "" &&
+	return err == nil && u.Host != "" && u.User == nil && !strings.Contains(endpoint, "#") &&
 		(u.Scheme == "https" || u.Scheme == "http" && strings.HasPrefix(p.Issuer, "http://"))
 }

@@ -3,7 +3,9 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"gatehouse/outbound"
@@ -63,6 +65,11 @@ func (p *Provider) unanswered(other string, err error, address string) *Fault {
 		other = "unreachable"
 	}
 	return p.fault(other, err, "address", address)
+}
+
+// down is a fault of an answer that says that nobody is at work there.
+func (p *Provider) down(answer *http.Response, address string) *Fault {
+	return p.differs("unreachable", "status "+strconv.Itoa(answer.StatusCode), "an answer", "address", address)
 }
 
 // without returns what takes our secret and these others out of the words of

@@ -11,9 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
-	// Unlike encoding/json it takes no Sub for sub, and no member twice: people
-	// choose the names of some claims themselves.
-	"github.com/go-jose/go-jose/v4/json"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
@@ -56,7 +53,7 @@ func (p *Provider) verify(ctx context.Context, d *Document, raw, accessToken, no
 		return nil, err
 	}
 	c := new(claims)
-	if err := json.Unmarshal(payload, c); err != nil {
+	if err := decode(payload, c); err != nil {
 		return nil, p.fault("id_token", errors.New("its claims are not as OpenID Connect has them"))
 	}
 	for _, judge := range []func(*claims) error{p.judgeWho, p.judgeWhen} {
@@ -109,7 +106,7 @@ func claimedAlgorithm(raw string) string {
 	var h struct {
 		Algorithm string `json:"alg"`
 	}
-	if decoded, err := decodeSegment(header); err != nil || json.Unmarshal(decoded, &h) != nil {
+	if decoded, err := decodeSegment(header); err != nil || decode(decoded, &h) != nil {
 		return "a header that cannot be read"
 	}
 	return h.Algorithm

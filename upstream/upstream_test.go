@@ -190,6 +190,7 @@ func TestAC177_AnIDTokenThatIsNotForThisSignInIsRefused(t *testing.T) {
 		"about a subject that no database has":  {kind: "subject", claims: map[string]any{"sub": "248289761001\x00"}},
 		"about a subject that is no UTF-8":      {kind: "subject", claims: map[string]any{"sub": "248289761001\xff"}},
 		"of a sign-in that is yet to come":      {kind: "clock", claims: map[string]any{"auth_time": now.Add(time.Hour).Unix()}},
+		"with claims without end":               {kind: "id_token", claims: map[string]any{"x": nested(5000)}},
 		"about two people":                      {kind: "id_token", sign: func(op *upstreamtest.OP, claims map[string]any) string { return twice(op, claims) }},
 		"expired":                               {kind: "expired", claims: map[string]any{"exp": now.Add(-2 * time.Minute).Unix()}},
 		"without an end":                        {kind: "time", claims: map[string]any{"exp": nil}},
@@ -287,6 +288,24 @@ func TestTheTokenEndpointSaysWhatIsWrongWithUs(t *testing.T) {
 	if f := faulty(t, err, "invalid_client"); strings.Contains(f.Error(), "of-another-day") {
 		t.Errorf("the fault tells the secret: %v", f)
 	}
+}
+
+func TestAnUpstreamThatIsDownIsNotMisunderstood(t *testing.T) {
+	p := newParty(t)
+	for _, endpoint := range []string{"/token", "/userinfo"} {
+		who := alice
+		who.Down = []string{endpoint}
+		_, err := p.arrive(who)
+		faulty(t, err, "unreachable")
+	}
+}
+
+func TestUserinfoWithoutEndIsRefused(t *testing.T) {
+	p := newParty(t)
+	who := alice
+	who.Userinfo = map[string]any{"x": nested(5000)}
+	_, err := p.arrive(who)
+	faulty(t, err, "userinfo")
 }
 
 func TestUserinfoAboutSomebodyElseIsRefused(t *testing.T) {
@@ -441,6 +460,8 @@ func TestADiscoveryDocumentOfAnotherIssuerIsRefused(t *testing.T) {
 		"the issuer and a slash": {func(d map[string]any) { d["issuer"] = d["issuer"].(string) + "/" }, "discovery_issuer"},
 		"no token endpoint":      {func(d map[string]any) { delete(d, "token_endpoint") }, "discovery"},
 		"a script":               {func(d map[string]any) { d["authorization_endpoint"] = "javascript:alert(1)" }, "discovery"},
+		"a fragment":             {func(d map[string]any) { d["authorization_endpoint"] = d["authorization_endpoint"].(string) + "#" }, "discovery"},
+		"a document without end": {func(d map[string]any) { d["x"] = nested(5000) }, "discovery"},
 		"a file about people":    {func(d map[string]any) { d["userinfo_endpoint"] = "file:///etc/passwd" }, "discovery"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -450,6 +471,11 @@ func TestADiscoveryDocumentOfAnotherIssuerIsRefused(t *testing.T) {
 			faulty(t, err, c.kind)
 		})
 	}
+}
+
+// nested is a list in a list, so many deep.
+func nested(depth int) json.RawMessage {
+	return json.RawMessage(strings.Repeat("[", depth) + strings.Repeat("]", depth))
 }
 
 func TestAnUpstreamThatIsAwayIsAskedAgainLater(t *testing.T) {

@@ -56,6 +56,8 @@ type Person struct {
 	Sign func(op *OP, claims map[string]any) string
 	// Refuse is the error of the token endpoint.
 	Refuse string
+	// Down are the endpoints that answer 503.
+	Down []string
 	// Answer changes what the browser brings back.
 	Answer func(url.Values)
 
@@ -190,6 +192,8 @@ func (op *OP) token(w http.ResponseWriter, r *http.Request) {
 	}
 	op.mu.Unlock()
 	switch {
+	case p != nil && slices.Contains(p.Down, r.URL.Path):
+		w.WriteHeader(http.StatusServiceUnavailable)
 	case p != nil && p.Refuse != "":
 		refuse(w, http.StatusBadRequest, p.Refuse, said)
 	case id != ClientID || secret != ClientSecret:
@@ -280,6 +284,10 @@ func (op *OP) userinfo(w http.ResponseWriter, r *http.Request) {
 	op.mu.Unlock()
 	if p == nil {
 		refuse(w, http.StatusUnauthorized, "invalid_token", asWished)
+		return
+	}
+	if slices.Contains(p.Down, r.URL.Path) {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	said := map[string]any{"sub": p.Subject}

@@ -59,12 +59,13 @@ func provedSince(linking *storage.PendingIdentity, s *storage.Session) bool {
 	return s != nil && s.UserID == linking.UserID && since(s.AuthTime, linking.CreatedAt)
 }
 
-// nameOf is what people read of an upstream.
+// nameOf is what people read of an upstream; empty where there is none with this
+// id, which anybody may have put into an address.
 func (p *Pages) nameOf(id string) string {
 	if u := p.upstreams.Find(id); u != nil {
 		return u.Name
 	}
-	return id
+	return ""
 }
 
 // link takes the owner's yes.

@@ -447,8 +447,8 @@ func TestAC185_WhatWasSwitchedOffMeanwhileStaysOff(t *testing.T) {
 	b := h.browser()
 	back := op.SignIn(b.leave("partner"), somebody("alice"))
 	h.upstreams.Replace(nil)
-	h.failed(b.get(back), http.StatusNotFound, "partner is not offered here", "gone")
-	h.failed(b.post("/login/upstream/partner"), http.StatusNotFound, "partner is not offered here", "gone")
+	h.failed(b.get(back), http.StatusNotFound, "That provider is not offered here", "gone")
+	h.failed(b.post("/login/upstream/partner"), http.StatusNotFound, "That provider is not offered here", "gone")
 
 	h.upstreams.Replace([]upstream.Config{partnerAt(op, "partner", h.issuer)})
 	back = op.SignIn(b.leave("partner"), somebody("alice"))
@@ -618,6 +618,21 @@ func TestRateLimit_WhoIsSignedInMayGetSoManyFormsWrong(t *testing.T) {
 	again.signIn("alice", "")
 	shows(t, again.post("/account/unlink", "identity", "none"), http.StatusTooManyRequests, "Too many tries")
 	shows(t, b.post("/account/unlink", "identity", "none"), http.StatusNotFound, "Your account")
+}
+
+func TestAC139_NoPageSaysWhatSomebodyPutIntoAnAddress(t *testing.T) {
+	h, _ := withPartner(t)
+	b := h.browser()
+	for path, title := range map[string]string{
+		"/login/upstream/Call%20555-0199%20now":                  "That provider is not offered here",
+		"/login/upstream/Call%20555-0199%20now/callback?state=x": "This sign-in is over",
+		"/login/link?link=Call%20555-0199%20now":                 "This sign-in is over",
+	} {
+		a := b.get(path)
+		if !strings.Contains(a.body, title) || strings.Contains(a.body, "555-0199") {
+			t.Errorf("%s is answered by %d %q, and says what was put into it: %t", path, a.status, a.title(), strings.Contains(a.body, "555-0199"))
+		}
+	}
 }
 
 func TestTheLastWayInIsNotUnlinked(t *testing.T) {

@@ -91,8 +91,10 @@ func (e *explaining) explain(ctx context.Context, x *Explainer) error {
 		e.scope()
 	case f.Kind == "resource":
 		e.find("resource", "%s; registered: %s", quoted(f.Sent), shownList(f.Expected))
+	case f.Details[detailCookie] == "not sent" && (f.Kind == otherBrowser || f.Kind == "upstream.state_browser"):
+		e.find("cookies_lost", "the browser sent no cookie of ours")
 	case f.Kind == otherBrowser:
-		e.otherBrowser()
+		e.find("other_browser", "the browser has a cookie of ours, and it is another than the one that began the sign-in")
 	default:
 		e.byKind()
 	}
@@ -256,14 +258,6 @@ func shownList(s string) string {
 		return "none"
 	}
 	return quoted(s)
-}
-
-func (e *explaining) otherBrowser() {
-	if e.failure.Details["browser_cookie"] == "not sent" {
-		e.find("cookies_lost", "the browser sent no cookie of ours")
-		return
-	}
-	e.find("other_browser", "the browser has a cookie of ours, and it is another than the one that began the sign-in")
 }
 
 func (e *explaining) when(t time.Time) string {

@@ -33,6 +33,7 @@ const (
 	detailError       = "error"       // the code of the error that the client was sent
 	detailDescription = "description" // what it was told
 	detailEndpoint    = "endpoint"
+	detailCookie      = "browser_cookie"
 	detailDoing       = "doing" // what was being done when the database failed
 
 	// Of failures at upstreams.

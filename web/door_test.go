@@ -51,6 +51,9 @@ func (h *hall) Routes(mux *http.ServeMux) {
 		http.NewResponseController(w).Flush()
 		panic("in the middle")
 	})
+	mux.HandleFunc("GET "+base+"/other", func(w http.ResponseWriter, r *http.Request) {
+		h.browser.Error(w, r, provider.PendingError(nil, storage.ErrMismatch))
+	})
 	mux.HandleFunc("GET "+base+"/origin", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, storage.OriginOf(r.Context()).IP)
 	})

@@ -51,6 +51,22 @@ func TestTheCodeOnAnErrorPageOfTheDoorIsExplained(t *testing.T) {
 	}
 }
 
+// Lost cookies and another browser look alike, and want different answers.
+func TestLostCookiesAreToldFromAnotherBrowser(t *testing.T) {
+	door, hall := behind(t, local, io.Discard)
+	for cookie, want := range map[string]string{"": "cookies_lost", "browser=" + newSecret(browserPrefix): "other_browser"} {
+		w := ask(door, "GET", "localhost:8000", "/other", "Accept", "text/html", "Cookie", strings.Replace(cookie, "browser", hall.browser.cookies.browser, 1))
+		f, err := hall.browser.failures.Get(t.Context(), w.Header().Get("X-Request-Id"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := (&provider.Explainer{}).Explain(t.Context(), f)
+		if err != nil || len(e.Findings) != 1 || e.Findings[0].Code != want {
+			t.Errorf("with the cookie %q it is explained as %+v, %v", cookie, e, err)
+		}
+	}
+}
+
 // Scanners find a thousand things missing in a minute.
 func TestWhatIsNotThereIsNotWorthKeeping(t *testing.T) {
 	door, hall := behind(t, local, io.Discard)

@@ -116,6 +116,24 @@ func TestAC238_WhateverHappensToRedisActsAreCounted(t *testing.T) {
 	}
 }
 
+// serve does not refuse to start without Redis, and says why in the words of doctor.
+func TestTheLogSaysWhyRedisDoesNotCount(t *testing.T) {
+	for want, settings := range map[string][]string{
+		"demands a password":     {"--requirepass", "secret"},
+		"is a read-only replica": {"--replicaof", "127.0.0.1", "1"},
+		"has no memory left":     {"--maxmemory", "1", "--maxmemory-policy", "noeviction"},
+	} {
+		var log bytes.Buffer
+		db := open(t, storagetest.Redis(t, settings...).URL, storagetest.SQLite(t).Limits(), slog.New(slog.NewTextHandler(&log, nil)))
+		if n := allowed(t, db, "k"); n != 5 {
+			t.Errorf("%s: %d are let through, not the 5 of the database", want, n)
+		}
+		if n := strings.Count(log.String(), want); n != 1 {
+			t.Errorf("the log says %d times that it %s:\n%s", n, want, &log)
+		}
+	}
+}
+
 // recovered waits until Redis is asked again.
 func recovered(t *testing.T, db *DB) {
 	t.Helper()

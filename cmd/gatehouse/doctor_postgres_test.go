@@ -163,10 +163,17 @@ func TestDoctorTellsFaultsOfAPostgreSQLDatabaseApart(t *testing.T) {
 		spoil       func(t *testing.T, address string) string
 		check, says string
 	}{
-		"it takes no writes": {func(t *testing.T, a string) string {
+		"its database takes no writes": {func(t *testing.T, a string) string {
 			execute(t, "pgx", a, `ALTER DATABASE `+databaseOf(t, a)+` SET default_transaction_read_only = on`)
 			return a
-		}, "database", "transaction_read_only is on"},
+		}, "database", "on, by database"},
+		"its user writes nothing": {func(t *testing.T, a string) string {
+			execute(t, "pgx", a, `ALTER ROLE postgres IN DATABASE `+databaseOf(t, a)+` SET default_transaction_read_only = on`)
+			return a
+		}, "database", "on, by database user"},
+		"we ask for no writes": {func(_ *testing.T, a string) string {
+			return a + "&options=-cdefault_transaction_read_only%3Don"
+		}, "database", "on, by client"},
 		"its clock is ahead": {func(t *testing.T, a string) string {
 			execute(t, "pgx", a, `CREATE SCHEMA ahead`,
 				`CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 minute' $$`,

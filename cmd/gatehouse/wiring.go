@@ -135,15 +135,21 @@ func healthChecks(db *sqlstore.DB, cache *redisstore.DB, ring *keys.Ring, others
 }
 
 // databaseHealth takes a node whose clock has left the database's out of service:
-// it would keep what is over alive, and sign with keys that nobody knows yet.
+// it would keep what is over alive, and sign with keys that nobody knows yet. A
+// database that takes no writes still answers for the tokens that were given.
 func databaseHealth(ctx context.Context, db *sqlstore.DB, now func() time.Time) web.CheckResult {
-	switch err := db.Ping(ctx); {
+	err := db.Ping(ctx)
+	if err == nil {
+		err = db.CheckClock(ctx, now)
+	}
+	if err == nil {
+		err = db.CheckWritable(ctx)
+	}
+	switch {
 	case errors.Is(err, sqlstore.ErrBusy):
 		return web.CheckResult{Status: web.Unhealthy, Note: "every connection to it is in use", Err: err}
-	case err != nil:
-		return web.CheckResult{Status: web.Unhealthy, Note: "does not answer", Err: err}
-	}
-	switch err := db.CheckClock(ctx, now); {
+	case errors.Is(err, sqlstore.ErrReadOnly):
+		return web.CheckResult{Status: web.Degraded, Note: "takes no writes", Err: err}
 	case errors.Is(err, sqlstore.ErrClock):
 		return web.CheckResult{Status: web.Unhealthy, Note: "its clock and this node's differ", Err: err}
 	case err != nil:

@@ -72,6 +72,7 @@ type DB struct {
 	busy        func() bool // reports whether every connection is in use
 	log         *slog.Logger
 	noted       budget // of failures
+	reconnect   func() // lets go of every connection (PostgreSQL)
 	closers     []func() error
 }
 

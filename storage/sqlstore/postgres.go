@@ -38,6 +38,7 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 	}
 	config.MinConns = min(config.MinConns, config.MaxConns)
 	config.MaxConnLifetime = 10 * time.Minute
+	config.PingTimeout = time.Second // a server that vanished must not hold whoever gets its connections
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = 10 * time.Second // a host that swallows packets must not hang the start
 	}
@@ -56,7 +57,7 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		e, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && e.Code == "40P01"
 	}}
-	db := &DB{write: p, read: p, dialect: postgresDialect, log: o.Log}
+	db := &DB{write: p, read: p, dialect: postgresDialect, log: o.Log, reconnect: conns.Reset}
 	db.busy = func() bool { return conns.Stat().AcquiredConns() >= conns.Stat().MaxConns() }
 	db.closers = []func() error{handle.Close, func() error { conns.Close(); return nil }}
 	db.schema = &schema{db: handle, dialect: goose.DialectPostgres, log: o.Log, name: name}

@@ -20,6 +20,8 @@ import (
 func (db *DB) CheckSchema(ctx context.Context) error { return db.schema.settle(ctx, Options{}) }
 
 // CheckWritable is ErrReadOnly where the server of PostgreSQL takes no writes.
+// A connection keeps the setting that it began with, so they are all let go
+// then: once the server takes writes again, so do we.
 func (db *DB) CheckWritable(ctx context.Context) error {
 	if db.path != "" {
 		return nil
@@ -31,19 +33,45 @@ func (db *DB) CheckWritable(ctx context.Context) error {
 	case err != nil:
 		return db.schema.explained(err)
 	case recovering:
+		db.reconnect()
 		return &storage.Trouble{
 			Kind: ErrReadOnly, What: db.schema.name + " is a standby", Evidence: "pg_is_in_recovery() is true",
 			Cause: "the address of a standby, or a failover that is not finished",
 			Fix:   "correct the host in DATABASE_URL; several hosts with target_session_attrs=read-write find the one that writes",
 		}
 	case readOnly == "on":
-		return &storage.Trouble{
-			Kind: ErrReadOnly, What: db.schema.name, Evidence: "transaction_read_only is on",
-			Cause: "default_transaction_read_only set for the database or the role, as for maintenance or by a provider whose disk is full",
-			Fix:   "see why it was set, then run: ALTER DATABASE … SET default_transaction_read_only = off",
-		}
+		err := db.whyReadOnly(ctx)
+		db.reconnect()
+		return err
 	}
 	return nil
+}
+
+// whyReadOnly says where it is set that transactions may not write.
+func (db *DB) whyReadOnly(ctx context.Context) error {
+	var source, user, name string
+	err := db.write.row(ctx, `SELECT source, quote_ident(current_user), quote_ident(current_database())
+		FROM pg_settings WHERE name = 'default_transaction_read_only'`).Scan(&source, &user, &name)
+	if err != nil {
+		return db.schema.explained(err)
+	}
+	// Whoever runs it may be under the same setting.
+	const first, reset = "run: SET default_transaction_read_only = off; ALTER ", " RESET default_transaction_read_only"
+	fix, known := map[string]string{
+		"user":               first + "ROLE " + user + reset,
+		"database":           first + "DATABASE " + name + reset,
+		"database user":      first + "ROLE " + user + " IN DATABASE " + name + reset,
+		"configuration file": "run: ALTER SYSTEM" + reset + ", or take it out of postgresql.conf; then: SELECT pg_reload_conf()",
+		"client":             "take it out of the options in DATABASE_URL",
+	}[source] // as pg_settings says it
+	if !known {
+		fix = "turn it off there"
+	}
+	return &storage.Trouble{
+		Kind: ErrReadOnly, What: db.schema.name, Evidence: "default_transaction_read_only is on, by " + source,
+		Cause: "maintenance, or a provider whose disk is full",
+		Fix:   "see why it was set, then " + fix,
+	}
 }
 
 // CheckClock is ErrClock where the clock of the database's server is not that

@@ -95,9 +95,15 @@ func (r *Ring) Run(ctx context.Context) error {
 	}
 }
 
+// keepUpWithin is the time for it all: a database that says no word must not keep
+// a node from learning later that a key was retired.
+const keepUpWithin = 30 * time.Second
+
 // keepUp does what a moment asks for: reread what changed, make what is due,
 // remove what is gone.
 func (r *Ring) keepUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, keepUpWithin)
+	defer cancel()
 	counters, err := r.Changes.Read(ctx)
 	if err != nil {
 		return fmt.Errorf("read the change counters: %w", err)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatehouse/keys"
@@ -366,4 +367,28 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A silence is a database that vanished without a word: it neither answers nor fails.
+type silence struct{ asked atomic.Int64 }
+
+func (s *silence) Read(ctx context.Context) (map[string]int64, error) {
+	s.asked.Add(1)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Else a node would never learn that a key was retired.
+func TestADatabaseThatSaysNoWordIsAskedAgainForKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(silence)
+		ctx, stop := context.WithCancel(t.Context())
+		go keys.NewRing(keys.Config{Changes: s}).Run(ctx)
+		time.Sleep(10 * time.Minute)
+		if s.asked.Load() < 2 {
+			t.Error("it was asked once, and is waited for ever since")
+		}
+		stop()
+		synctest.Wait()
+	})
 }

@@ -83,12 +83,16 @@ func (p *Provider) Deliver(ctx context.Context) error {
 
 // deliverDue sends what is due, and returns how many that was.
 func (p *Provider) deliverDue(ctx context.Context) (int, error) {
-	due, err := p.store.Deliveries.Claim(ctx, p.now(), deliverLease, deliverAtOnce)
+	claiming, cancel := context.WithTimeout(ctx, deliverLease)
+	defer cancel()
+	due, err := p.store.Deliveries.Claim(claiming, p.now(), deliverLease, deliverAtOnce)
 	if err != nil {
 		return 0, err
 	}
-	// A worker that stops still says what came of what it sent.
-	ctx = context.WithoutCancel(ctx)
+	// A worker that stops still says what came of what it sent, until its claims
+	// are another's.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), deliverLease)
+	defer cancel()
 	var sending sync.WaitGroup
 	for _, d := range due {
 		sending.Go(func() { p.settle(ctx, d, p.send(ctx, d)) })

@@ -14,6 +14,9 @@ const (
 	reread        = time.Second
 	// staleAfter: a node whose last look at the counters is older asks the database.
 	staleAfter = 2 * time.Second
+	// lookWithin: a look that takes longer is given up for the next one. A server
+	// that vanished says no word, and nobody would look again.
+	lookWithin = 5 * time.Second
 )
 
 // A memory keeps clients that were read, and drops them all when the counter of
@@ -61,6 +64,8 @@ func (m *memory) client(ctx context.Context, id string) (c *storage.Client, kept
 }
 
 func (m *memory) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	at := m.now() // before the read: what it shows is at least so new
 	counters, err := m.store.Changes.Read(ctx)
 	if err != nil {

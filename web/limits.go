@@ -133,10 +133,15 @@ func (b *Browser) Count(w http.ResponseWriter, r *http.Request, limits storage.L
 	return c, true
 }
 
+// refundWithin is how long an answer that is ready waits for the act to be given back.
+const refundWithin = 2 * time.Second
+
 // Refund gives the act back. It does so even where the browser has gone: the
 // work is done.
 func (c Count) Refund(r *http.Request) {
-	if err := c.limits.Refund(context.WithoutCancel(r.Context()), c.key, c.rate); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refundWithin)
+	defer cancel()
+	if err := c.limits.Refund(ctx, c.key, c.rate); err != nil {
 		c.browser.log.WarnContext(r.Context(), "give a counted form back", "error", err, "request_id", storage.OriginOf(r.Context()).RequestID)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,7 +144,12 @@ func (p *People) identity(u *storage.User, a *upstream.Assertion) *storage.Ident
 
 // linked is the event of an identity that its user gets.
 func (p *People) linked(ctx context.Context, u *storage.User, f storage.Federated, now time.Time) *storage.Event {
-	e := storage.NewEvent(ctx, now, "identity.linked", u.ID)
+	return p.told(ctx, "identity.linked", u, f, now)
+}
+
+// told is an event of this name about an identity of u.
+func (p *People) told(ctx context.Context, name string, u *storage.User, f storage.Federated, now time.Time) *storage.Event {
+	e := storage.NewEvent(ctx, now, name, u.ID)
 	e.Actor, e.Details = u.ID, map[string]string{"upstream": f.Upstream, "issuer": f.Issuer, "subject": f.Subject}
 	return e
 }
@@ -201,9 +207,15 @@ func (p *People) Unlink(ctx context.Context, u *storage.User, id string, open []
 	for _, o := range open {
 		ways = append(ways, storage.Federated{Upstream: o.ID, Issuer: o.Issuer})
 	}
-	e := storage.NewEvent(ctx, p.Now(), "identity.unlinked", u.ID)
-	e.Actor, e.Details = u.ID, map[string]string{"identity": id}
-	return p.Store.Identities.Unlink(ctx, u.ID, id, ways, e)
+	all, err := p.Store.Identities.ListByUser(ctx, u.ID)
+	if err != nil {
+		return fmt.Errorf("look up the identities: %w", err)
+	}
+	n := slices.IndexFunc(all, func(i *storage.Identity) bool { return i.ID == id })
+	if n < 0 {
+		return storage.ErrNotFound
+	}
+	return p.Store.Identities.Unlink(ctx, u.ID, id, ways, p.told(ctx, "identity.unlinked", u, all[n].Federated, p.Now()))
 }
 
 // Ways are how u may sign in: with a password, and with identities.

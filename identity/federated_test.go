@@ -189,8 +189,14 @@ func TestAnIdentityIsLinkedToOneAccountAndUnlinkedWhileAnotherWayRemains(t *test
 	if err != nil || !password || len(all) != 1 {
 		t.Fatalf("ways: %v, %d, %v", password, len(all), err)
 	}
+	if err := p.Unlink(t.Context(), bob, all[0].ID, nil); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("unlinked by another: %v", err)
+	}
 	if err := p.Unlink(t.Context(), alice, all[0].ID, nil); err != nil {
 		t.Error(err)
+	}
+	if e := p.events("identity.unlinked"); len(e) != 1 || e[0].Details["upstream"] != "partner" || e[0].Details["subject"] != "s" {
+		t.Errorf("the event is %+v", e)
 	}
 	only := p.arrives(asserted("only", "only@partner.example"))
 	_, all, err = p.Ways(t.Context(), only)

@@ -111,8 +111,12 @@ func (m *federated) start(w http.ResponseWriter, r *http.Request) {
 		get = fieldOf(f)
 	}
 	e := errandOf(get)
-	if r.Method != http.MethodPost && e.To == toLink {
-		e.To = toAccount
+	switch {
+	case e.To != toLink:
+	case r.Method == http.MethodPost:
+		e = errand{To: toLink} // nothing else is done on the same way
+	default:
+		e = errand{To: toAccount}
 	}
 	a, ok := m.desk.arrive(w, r, e)
 	if !ok {

@@ -537,6 +537,15 @@ func TestR8_NobodyElsesPageLinksAndNoHeadGoesAnywhere(t *testing.T) {
 		a := b.do(http.MethodPost, path, url.Values{"to": {"link"}}, "Sec-Fetch-Site", "cross-site")
 		shows(t, a, http.StatusForbidden, "Sent from another site")
 	}
+	// Nobody links who is not signed in, whatever else they bring.
+	h.client("web")
+	c := h.browser()
+	id := c.begin(authorize("web"))
+	leadsTo(t, c.post("/login/upstream/partner", "to", "link", "request", id), h.issuer+"/login?to=account")
+	c.signIn("alice", id)
+	c.agree(id, "deny")
+	c.post("/logout/confirm")
+	leadsTo(t, c.post("/login/upstream/partner", "to", "link", "request", id), h.issuer+"/login?to=account")
 	// By GET nobody asks to link.
 	a := b.get("/login/upstream/partner?to=link")
 	leadsTo(t, a, h.issuer+"/account")

@@ -28,7 +28,8 @@ func TestAC240_AFullDiskRefusesWritesServesReadsAndIsForgottenWhenThereIsRoom(t 
 	c := gather(t, s)
 	alive := c.enter(newPerson(t, c.steady)).token.AccessToken
 	c.away = true
-	for range roundsOr(1) {
+	wanted := []string{codesGiven, codesSpent, refreshes, sessionsOver, revoked, usersMade, absences}
+	for i := 0; c.ledger.goOn(i, roundsOr(1), wanted...); i++ {
 		c.come()
 		someWhile(100 * time.Millisecond)
 		disk.fill()
@@ -55,7 +56,7 @@ func TestAC240_AFullDiskRefusesWritesServesReadsAndIsForgottenWhenThereIsRoom(t 
 	}
 	c.exhume()
 	t.Logf("acknowledged and looked up again: %v", c.ledger.seen)
-	c.ledger.busy(c, codesGiven, codesSpent, refreshes, sessionsOver, revoked, usersMade, absences)
+	c.ledger.busy(c, wanted...)
 	s.stop()
 	integrity(t, filepath.Join(s.data, "gatehouse.db"))
 	s.start() // it reads the file through

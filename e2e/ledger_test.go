@@ -278,12 +278,21 @@ func (l *ledger) hold(c *crowd, when string) {
 	}
 }
 
+// goOn reports whether a fault strikes once more after so many rounds: as often
+// as wanted, and, on a machine that is busy with other things, until each of
+// these kinds was acknowledged.
+func (l *ledger) goOn(round, wanted int, kinds ...string) bool {
+	return round < wanted || round < 5*wanted && len(l.lacks(kinds)) > 0
+}
+
+func (l *ledger) lacks(kinds []string) []string {
+	return slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return l.count(kind) > 0 })
+}
+
 // busy fails the test where the load was none: that would show nothing.
 func (l *ledger) busy(c *crowd, kinds ...string) {
 	c.t.Helper()
-	for _, kind := range kinds {
-		if l.seen[kind] == 0 {
-			c.t.Errorf("the load had no %s: that shows nothing", kind)
-		}
+	for _, kind := range l.lacks(kinds) {
+		c.t.Errorf("the load had no %s: that shows nothing", kind)
 	}
 }

@@ -86,24 +86,25 @@ func (db *DB) sweepInTurn(ctx context.Context, now time.Time) error {
 	return db.SweepOnce(ctx, now)
 }
 
-// SweepOnce removes what is over at now.
+// SweepOnce removes what is over at now. A table that cannot be swept keeps
+// nothing from leaving the others.
 func (db *DB) SweepOnce(ctx context.Context, now time.Time) error {
-	for _, s := range sweeps {
-		if err := db.sweep(ctx, s.table, s.column, now.Add(-s.keep).UnixMilli()); err != nil {
-			return fmt.Errorf("sweep %s: %w", s.table, err)
+	var failed []error
+	swept := func(table string, err error) {
+		if err != nil {
+			failed = append(failed, fmt.Errorf("sweep %s: %w", table, err))
 		}
 	}
+	for _, s := range sweeps {
+		swept(s.table, db.sweep(ctx, s.table, s.column, now.Add(-s.keep).UnixMilli()))
+	}
 	counted, err := db.Clock(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		err = db.sweep(ctx, "limits", "tat", counted.UnixMicro())
 	}
-	if err := db.sweep(ctx, "limits", "tat", counted.UnixMicro()); err != nil {
-		return fmt.Errorf("sweep limits: %w", err)
-	}
-	if err := db.sweepFailures(ctx); err != nil {
-		return fmt.Errorf("sweep failures: %w", err)
-	}
-	return nil
+	swept("limits", err)
+	swept("failures", db.sweepFailures(ctx))
+	return errors.Join(failed...)
 }
 
 // sweepFailures removes what is older than the newest maxFailures.

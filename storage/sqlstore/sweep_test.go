@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,5 +136,23 @@ func TestOfSeveralNodesOneSweepsEachMinute(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestATableThatCannotBeSweptKeepsNothingInTheOthers(t *testing.T) {
+	t.Parallel()
+	db := storagetest.SQLite(t)
+	s := db.Store()
+	if err := s.Used.Spend(t.Context(), "client", "id", began); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), `DROP TABLE logout_requests`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SweepOnce(t.Context(), began.Add(24*time.Hour)); err == nil || !strings.Contains(err.Error(), "sweep logout_requests") {
+		t.Errorf("sweep: got error %v, want the table's", err)
+	}
+	if n := rows(t, db, "used_ids", "TRUE"); n != 0 {
+		t.Errorf("%d spent ids stay", n)
 	}
 }

@@ -214,7 +214,7 @@ func (h *Health) results() (HealthStatus, map[string]checkReport) {
 		if healthRank[last.Status] > healthRank[worst] {
 			worst = last.Status
 		}
-		reports[c.Name] = checkReport{last.Status, last.Note, age.Round(time.Millisecond).Seconds(), float64(last.took.Microseconds()) / 1000}
+		reports[c.Name] = checkReport{last.Status, last.Note, float64(age.Milliseconds()) / 1000, float64(last.took.Microseconds()) / 1000}
 	}
 	return worst, reports
 }

@@ -205,22 +205,11 @@ func TestDoctorTellsFaultsOfAPostgreSQLDatabaseApart(t *testing.T) {
 // greetingServer speaks first, as PostgreSQL never does.
 func greetingServer(t *testing.T, greeting string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			io.WriteString(c, greeting)
-			go func() { io.Copy(io.Discard, c); c.Close() }()
-		}
-	}()
-	return l.Addr().String()
+	return serving(t, func(c net.Conn) {
+		io.WriteString(c, greeting)
+		io.Copy(io.Discard, c)
+		c.Close()
+	})
 }
 
 func databaseOf(t *testing.T, address string) string {

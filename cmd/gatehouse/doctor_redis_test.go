@@ -71,36 +71,21 @@ func silentServer(t *testing.T) string {
 // oldRedis passes everything on to a Redis, but for the version that it says it has.
 func oldRedis(t *testing.T, behind string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			r, err := net.Dial("unix", behind)
-			if err != nil {
-				c.Close()
-				return
-			}
-			go func() { io.Copy(r, c); r.Close() }()
-			go func() {
-				defer c.Close()
-				for lines := bufio.NewReader(r); ; {
-					line, err := lines.ReadString('\n')
-					line = strings.Replace(line, "redis_version:7.", "redis_version:3.", 1)
-					if _, wrong := io.WriteString(c, line); err != nil || wrong != nil {
-						return
-					}
-				}
-			}()
+	return serving(t, func(c net.Conn) {
+		defer c.Close()
+		r, err := net.Dial("unix", behind)
+		if err != nil {
+			return
 		}
-	}()
-	return l.Addr().String()
+		go func() { io.Copy(r, c); r.Close() }()
+		for lines := bufio.NewReader(r); ; {
+			line, err := lines.ReadString('\n')
+			line = strings.Replace(line, "redis_version:7.", "redis_version:3.", 1)
+			if _, wrong := io.WriteString(c, line); err != nil || wrong != nil {
+				return
+			}
+		}
+	})
 }
 
 func TestDoctorTellsRedisFaultsApart(t *testing.T) {
@@ -149,6 +134,9 @@ func TestDoctorTellsRedisFaultsApart(t *testing.T) {
 			t.Cleanup(s.Close)
 			return strings.Replace(s.URL, "http:", "redis:", 1)
 		}, "is no Redis"},
+		"another server, which hangs up": {func(t *testing.T) string {
+			return "redis://" + serving(t, func(c net.Conn) { c.Close() })
+		}, "hangs up"},
 		"a node of a cluster": {func(t *testing.T) string { return storagetest.Redis(t, "--cluster-enabled", "yes").URL }, "is a node of a cluster"},
 		"it cannot save":      {unsaving, "cannot save"},
 		"it is too old": {func(t *testing.T) string {

@@ -31,7 +31,7 @@ func examine(ctx context.Context, cfg *config.Config, loadErr error) []finding {
 	} else {
 		all = append(all, well("configuration", "the settings and the files they name are good"))
 	}
-	if !cfg.Wrong("database_url", "data_dir") {
+	if !cfg.Wrong("database_url", "data_dir") && sqlstore.CheckURL(cfg.DatabaseURL.Reveal()) == nil {
 		all = append(all, examineDatabase(ctx, cfg)...)
 	}
 	if !cfg.Wrong("redis_url") && !cfg.RedisURL.IsZero() {

@@ -117,6 +117,17 @@ func TestDoctorTellsPostgreSQLFaultsApart(t *testing.T) {
 
 // plainPostgres answers N to the request for TLS, as a server without it does.
 func plainPostgres(t *testing.T) string {
+	t.Helper()
+	return serving(t, func(c net.Conn) {
+		c.Read(make([]byte, 8))
+		c.Write([]byte("N"))
+		c.Close()
+	})
+}
+
+// serving is the address of a server that does with each connection as told.
+func serving(t *testing.T, each func(net.Conn)) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -128,9 +139,7 @@ func plainPostgres(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			c.Read(make([]byte, 8))
-			c.Write([]byte("N"))
-			c.Close()
+			go each(c)
 		}
 	}()
 	return l.Addr().String()

@@ -52,6 +52,7 @@ func checkFiles(cfg *config.Config) []error {
 		problems = append(problems, err)
 	}
 	look(checkDataDir(cfg.DataDir), "data_dir")
+	look(sqlstore.CheckURL(cfg.DatabaseURL.Reveal()), "database_url", "data_dir")
 	if cfg.MasterKey.IsZero() && !cfg.Wrong("master_key", "database_url", "data_dir") {
 		if _, embedded := cfg.SQLite(); embedded {
 			_, err := readMasterKeyFile(masterKeyPath(cfg))

@@ -116,7 +116,11 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 // version is known.
 func (d *DB) explained(ctx context.Context, err error) error {
 	t := why(err)
-	if version, major := d.version(ctx); t.Kind == ErrUnusable && major > 0 && major < oldest {
+	version, major := "", 0
+	if t.Kind == ErrUnusable { // who does not answer need not be asked for more
+		version, major = d.version(ctx)
+	}
+	if major > 0 && major < oldest {
 		t = storage.Trouble{
 			Kind: ErrUnusable, What: "is too old: version " + version, Cause: "a server of an old distribution",
 			Fix: fmt.Sprintf("install Redis %d or newer, or Valkey, or leave redis_url empty", oldest),
@@ -172,6 +176,8 @@ func why(err error) storage.Trouble {
 		return t("has a certificate that is not trusted", "a private authority", "add its certificate to this machine's trust roots")
 	case strings.Contains(err.Error(), "can't parse"):
 		return t("is no Redis", "the port of another server", "correct the port in REDIS_URL")
+	case errors.Is(err, io.EOF):
+		return t("hangs up", "the port of another server, or a proxy whose Redis is gone", "correct the port in REDIS_URL, or see the log of the proxy")
 	case errors.Is(err, context.DeadlineExceeded) || isNet && timeout.Timeout():
 		return t("does not answer in time", "a firewall that swallows packets, or a server that hangs", "let this machine through to the port, or see the log of Redis")
 	}

@@ -115,6 +115,15 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
+// CheckURL says what is wrong with the URL of a database, without going there.
+func CheckURL(url string) error {
+	if strings.HasPrefix(url, "sqlite://") {
+		return nil
+	}
+	_, err := parsePostgres(url)
+	return err
+}
+
 // ready refuses a database that is not to be served, and brings its schema up
 // to date where o says so.
 func (db *DB) ready(ctx context.Context, o Options) error {

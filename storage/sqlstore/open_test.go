@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,5 +221,19 @@ func TestPostgreSQLKeepsBetween5And20Connections(t *testing.T) {
 	}
 	if most > 20 || most < 6 {
 		t.Errorf("60 at once used %d connections, want more than the 5 kept and no more than 20", most)
+	}
+}
+
+// pgx tries each address with TLS and without.
+func TestWhatAnAddressSaysTwiceIsToldOnce(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	_, err = sqlstore.Open(t.Context(), sqlstore.Options{URL: "postgres://u@" + l.Addr().String() + "/db"})
+	if err == nil || strings.Count(err.Error(), "refused") != 1 {
+		t.Errorf("got error %v", err)
 	}
 }

@@ -23,11 +23,19 @@ var postgresDialect = dialect{
 	},
 }
 
-func openPostgres(ctx context.Context, o Options) (*DB, error) {
-	config, err := pgxpool.ParseConfig(o.URL)
+func parsePostgres(url string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgx keeps the password out of this text.
 		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	return config, nil
+}
+
+func openPostgres(ctx context.Context, o Options) (*DB, error) {
+	config, err := parsePostgres(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	config.MinConns, config.MaxConns = 5, 20
 	if o.MaxConns > 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"gatehouse/migrations"
+	"gatehouse/storage"
 )
 
 // A schema is the migrations of one database.
@@ -45,7 +46,10 @@ func (s *schema) settle(ctx context.Context, o Options) error {
 	case have == want:
 		return s.usable(ctx)
 	case have == 0 && !o.Migrate:
-		return fmt.Errorf("%w: %s has no schema yet, version 0 of %d; run: gatehouse migrate up", ErrBehind, s.name, want)
+		return &storage.Trouble{
+			Kind: ErrBehind, What: s.name + " has no schema yet", Evidence: fmt.Sprintf("version 0 of %d", want),
+			Cause: "a database that was just made, or the name of another", Fix: "run: gatehouse migrate up",
+		}
 	case !o.Migrate:
 		return s.pending(ctx, have, want)
 	}

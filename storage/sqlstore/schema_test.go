@@ -67,7 +67,7 @@ func steps(t *testing.T) (n int, newest string) {
 func TestAC249_ANewerSchemaIsRefusedAndAnOlderOneSaysWhatToRun(t *testing.T) {
 	n, newest := steps(t)
 	eachKind(t, func(t *testing.T, url string) {
-		refuses(t, sqlstore.Options{URL: url, MinConns: 1}, sqlstore.ErrBehind, "version 0 of "+newest+";", "gatehouse migrate up")
+		refuses(t, sqlstore.Options{URL: url, MinConns: 1}, sqlstore.ErrBehind, "version 0 of "+newest+";", "just made", "gatehouse migrate up")
 		open(t, sqlstore.Options{URL: url, Migrate: true, MinConns: 1})
 		open(t, sqlstore.Options{URL: url, MinConns: 1})
 		db := unchecked(t, url)

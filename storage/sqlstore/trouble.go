@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -26,12 +27,23 @@ var (
 )
 
 // unreachable says why the database of this name did not let us in.
-// pgx lists each address that it tried on a line of its own.
 func unreachable(name string, err error) error {
 	what, cause, fix := whyUnreachable(err)
 	return &storage.Trouble{
-		Kind: ErrUnreachable, What: name + ": " + what, Evidence: strings.Join(strings.Fields(err.Error()), " "), Cause: cause, Fix: fix,
+		Kind: ErrUnreachable, What: name + ": " + what, Evidence: evidence(err), Cause: cause, Fix: fix,
 	}
+}
+
+// evidence is what pgx says, on one line. Each address that it tried has a line
+// of its own there, and one that it tried with and without TLS often the same twice.
+func evidence(err error) string {
+	var all []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(all, line) {
+			all = append(all, line)
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // whyUnreachable tells the ways apart in which PostgreSQL stays closed.
@@ -87,7 +99,7 @@ func whyRefused(e *pgconn.PgError) (what, cause, fix string) {
 	case e.Code == "42501":
 		return "the user lacks rights", "tables that another role owns", "as their owner, GRANT the rights to this user, or make it the owner"
 	case e.Code == "53300":
-		return "there are too many connections", "more nodes times database.max_connections than the server or the role allows", "lower database.max_connections, or raise max_connections of the server"
+		return "there are too many connections", "more nodes times database.max_connections than the server or the role allows", "lower database.max_connections, or raise max_connections of the server, or the CONNECTION LIMIT of the role"
 	case e.Code == "57P03" && strings.Contains(e.Detail+e.Message, "ot standby"):
 		return "the server is a standby that lets nobody in", "an address of the standby, or a failover that is not finished", "correct the host in DATABASE_URL, or promote the server"
 	case e.Code == "57P03", e.Code == "57P01", e.Code == "57P02":

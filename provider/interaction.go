@@ -59,15 +59,21 @@ func needsSignIn(q *request, flow *storage.AuthRequest, session *storage.Session
 		return true, nil
 	}
 	forIt := !flow.SignedInAt.IsZero() && flow.UserID == session.UserID
+	unknown := session.AuthTimeUnknown && q.recent()
 	switch {
-	case forIt && q.stale(session.AuthTime, flow.CreatedAt, flow.SignedInAt):
+	case forIt && (unknown || q.stale(session.AuthTime, flow.CreatedAt, flow.SignedInAt)):
 		// They were signed in elsewhere all the time, and that is what we were told.
 		return false, loginRequired("the sign-in is older than the request allows")
+	case unknown:
+		return true, nil
 	case forIt, session.AuthTime.After(flow.CreatedAt):
 		return false, nil
 	}
 	return q.prompts(oidc.PromptLogin) || q.prompts(oidc.PromptSelectAccount) || q.tooOld(session.AuthTime, now), nil
 }
+
+// recent reports whether a sign-in of some recency is asked for at all.
+func (q *request) recent() bool { return q.MaxAge != nil || q.prompts(oidc.PromptLogin) }
 
 // tooOld reports whether a sign-in at authTime is older than max_age allows.
 // max_age=0 is prompt=login (OpenID Connect Core §3.1.2.1).
@@ -188,9 +194,7 @@ func (p *Pending) Accepts(authTime, now time.Time) bool {
 }
 
 // Recent reports whether the client asks for a sign-in of some recency at all.
-func (p *Pending) Recent() bool {
-	return p.MaxAge != nil || slices.Contains(p.Prompt, oidc.PromptLogin)
-}
+func (p *Pending) Recent() bool { return p.standing.request.recent() }
 
 // Pending returns the parked request of this browser: the errors of
 // storage.Flows. With ErrReused, ErrExpired and ErrMismatch it comes too, and

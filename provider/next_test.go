@@ -15,6 +15,8 @@ func TestNext(t *testing.T) {
 	}
 	seconds := func(n int64) *int64 { return &n }
 	hour := session("alice", ago(time.Hour))
+	unsaid := session("alice", ago(time.Second))
+	unsaid.AuthTimeUnknown = true
 	came := &storage.AuthRequest{CreatedAt: ago(time.Minute)}
 	for _, c := range []struct {
 		sentence string
@@ -55,6 +57,12 @@ func TestNext(t *testing.T) {
 			&storage.AuthRequest{CreatedAt: ago(time.Minute), SignedInAt: ago(time.Second), UserID: "alice"}, session("alice", ago(2*time.Minute)), nil, Respond, ""},
 		{"prompt=login, signed in for it at an upstream whose clock is a little behind", request{Prompt: []string{"login"}},
 			&storage.AuthRequest{CreatedAt: ago(time.Minute), SignedInAt: ago(time.Second), UserID: "alice"}, session("alice", ago(time.Minute+5*time.Second)), nil, Respond, ""},
+		{"AC-191 max_age, signed in at an upstream that does not say when", request{MaxAge: seconds(3600)}, came, unsaid, nil, SignIn, ""},
+		{"AC-191 prompt=login, signed in since at an upstream that does not say when", request{Prompt: []string{"login"}}, came, unsaid, nil, SignIn, ""},
+		{"AC-191 max_age, nobody may be asked, and the upstream does not say when", request{MaxAge: seconds(3600), Prompt: []string{"none"}}, came, unsaid, nil, "", "login_required"},
+		{"AC-191 max_age, signed in for it at an upstream that does not say when", request{MaxAge: seconds(3600)},
+			&storage.AuthRequest{CreatedAt: ago(time.Minute), SignedInAt: ago(time.Second), UserID: "alice"}, unsaid, nil, "", "login_required"},
+		{"no recency asked, and the upstream does not say when", request{}, came, unsaid, nil, Respond, ""},
 		{"no recency asked, signed in for it at an upstream long ago", request{},
 			&storage.AuthRequest{CreatedAt: ago(time.Minute), SignedInAt: ago(time.Second), UserID: "alice"}, hour, nil, Respond, ""},
 		{"prompt=consent, allowed long ago", request{Scopes: []string{"a"}, Prompt: []string{"consent"}}, came, hour, []string{"a"}, Consent, ""},

@@ -7,19 +7,22 @@ import (
 
 // A Session is one browser signed in here.
 type Session struct {
-	ID            string // each client's sid claim is derived from it; stays over re-authentication
-	UserID        string
-	Epoch         int64     // the user's, when the session began
-	AuthTime      time.Time // may lie before CreatedAt: an upstream says when
-	AMR           []string
-	ACR           string
-	CreatedAt     time.Time
-	SeenAt        time.Time
-	IdleLifetime  time.Duration
-	IdleExpiresAt time.Time
-	ExpiresAt     time.Time
-	IP            string
-	UserAgent     string
+	ID       string // each client's sid claim is derived from it; stays over re-authentication
+	UserID   string
+	Epoch    int64     // the user's, when the session began
+	AuthTime time.Time // may lie before CreatedAt: an upstream says when
+	// AuthTimeUnknown: an upstream named the user and did not say when they signed
+	// in there. AuthTime is then when it named them.
+	AuthTimeUnknown bool
+	AMR             []string
+	ACR             string
+	CreatedAt       time.Time
+	SeenAt          time.Time
+	IdleLifetime    time.Duration
+	IdleExpiresAt   time.Time
+	ExpiresAt       time.Time
+	IP              string
+	UserAgent       string
 }
 
 // Sessions keeps the signed-in browsers. A session is found by the digest of

@@ -99,7 +99,7 @@ func (b *Browser) touch(ctx context.Context, s *storage.Session) {
 // A Proof is how somebody proved who they are.
 type Proof struct {
 	AMR []string // RFC 8176
-	// At is when; zero: now. An upstream may say that it was earlier.
+	// At is when; zero: now. An upstream may say that it was earlier, or not say.
 	At time.Time
 	// Upstream is the id of the upstream that says so; empty: we saw it ourselves.
 	Upstream string
@@ -126,7 +126,7 @@ func (b *Browser) SignIn(w http.ResponseWriter, r *http.Request, u *storage.User
 		at = how.At
 	}
 	begin(kept, u, browser, how.Upstream, &storage.Session{
-		UserID: u.ID, Epoch: u.Epoch, AuthTime: at, AMR: how.AMR, ACR: provider.LowestACR,
+		UserID: u.ID, Epoch: u.Epoch, AuthTime: at, AuthTimeUnknown: how.Upstream != "" && how.At.IsZero(), AMR: how.AMR, ACR: provider.LowestACR,
 		CreatedAt: now, SeenAt: now, IdleLifetime: b.idle,
 		IdleExpiresAt: now.Add(b.idle), ExpiresAt: now.Add(b.lifetime),
 		IP: from.IP, UserAgent: from.UserAgent,

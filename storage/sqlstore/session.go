@@ -11,11 +11,11 @@ import (
 
 type sessions struct{ *DB }
 
-const sessionColumns = `sessions.id, sessions.user_id, sessions.epoch, sessions.auth_time, sessions.amr, sessions.acr, sessions.created_at,
+const sessionColumns = `sessions.id, sessions.user_id, sessions.epoch, sessions.auth_time, sessions.auth_time_unknown, sessions.amr, sessions.acr, sessions.created_at,
 	sessions.seen_at, sessions.idle_lifetime, sessions.idle_expires_at, sessions.expires_at, sessions.ip, sessions.user_agent`
 
 func sessionFields(s *storage.Session) []any {
-	return []any{&s.ID, &s.UserID, &s.Epoch, instant{&s.AuthTime}, decoded{&s.AMR}, &s.ACR, instant{&s.CreatedAt},
+	return []any{&s.ID, &s.UserID, &s.Epoch, instant{&s.AuthTime}, &s.AuthTimeUnknown, decoded{&s.AMR}, &s.ACR, instant{&s.CreatedAt},
 		instant{&s.SeenAt}, span{&s.IdleLifetime}, instant{&s.IdleExpiresAt}, instant{&s.ExpiresAt}, &s.IP, &s.UserAgent}
 }
 
@@ -68,10 +68,10 @@ func (s sessions) replace(ctx context.Context, q runner, session *storage.Sessio
 		var same string
 		err := q.row(ctx, `
 			UPDATE sessions SET cookie = $2, auth_time = $3, amr = $4, acr = $5, seen_at = $11, idle_lifetime = $6,
-				idle_expires_at = $7, expires_at = $8, ip = $9, user_agent = $10
+				idle_expires_at = $7, expires_at = $8, ip = $9, user_agent = $10, auth_time_unknown = $12
 			WHERE id = $1 AND ended_at IS NULL RETURNING id`,
 			old.ID, cookie, ms(session.AuthTime), words(session.AMR), session.ACR, session.IdleLifetime.Milliseconds(),
-			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent, ms(now)).Scan(&same)
+			ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent, ms(now), session.AuthTimeUnknown).Scan(&same)
 		if err == nil {
 			session.ID, session.CreatedAt = old.ID, old.CreatedAt
 			return nil
@@ -85,10 +85,11 @@ func (s sessions) replace(ctx context.Context, q runner, session *storage.Sessio
 		}
 	}
 	return q.exec(ctx, `
-		INSERT INTO sessions (id, cookie, user_id, epoch, auth_time, amr, acr, created_at, seen_at, idle_lifetime, idle_expires_at, expires_at, ip, user_agent)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		INSERT INTO sessions (id, cookie, user_id, epoch, auth_time, amr, acr, created_at, seen_at, idle_lifetime, idle_expires_at, expires_at, ip, user_agent,
+			auth_time_unknown)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 		session.ID, cookie, session.UserID, session.Epoch, ms(session.AuthTime), words(session.AMR), session.ACR, ms(session.CreatedAt), ms(now),
-		session.IdleLifetime.Milliseconds(), ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent)
+		session.IdleLifetime.Milliseconds(), ms(session.IdleExpiresAt), ms(session.ExpiresAt), session.IP, session.UserAgent, session.AuthTimeUnknown)
 }
 
 func (s sessions) Find(ctx context.Context, cookie storage.Digest, now time.Time) (*storage.Session, *storage.User, error) {

@@ -298,12 +298,24 @@ var identityStories = []story{
 		u := h.account("alice")
 		h.signIn(u, "old")
 		s := h.newSession(u, "new")
-		s.AuthTime, s.CreatedAt = h.after(-time.Hour), h.after(time.Minute)
+		s.AuthTime, s.CreatedAt, s.AuthTimeUnknown = h.after(-time.Hour), h.after(time.Minute), true
 		h.must(h.Sessions.Begin(h.ctx, s, cookie("new"), cookie("old"), browser("old"), nil))
 		got, _, err := h.Sessions.Find(h.ctx, cookie("new"), h.after(time.Minute))
 		h.must(err)
 		equal(h, "session", got.ID, "old")
 		h.sameInstant("AuthTime", got.AuthTime, h.after(-time.Hour))
 		h.sameInstant("SeenAt", got.SeenAt, h.after(time.Minute))
+		equal(h, "AuthTimeUnknown", got.AuthTimeUnknown, true)
+	}},
+	{"a session keeps that nobody says when its user signed in, until somebody does", func(h *house) {
+		u := h.account("alice")
+		for i, unknown := range []bool{true, false, true} {
+			s := h.newSession(u, fmt.Sprint(i))
+			s.AuthTimeUnknown = unknown
+			h.must(h.Sessions.Begin(h.ctx, s, cookie(fmt.Sprint(i)), cookie(fmt.Sprint(i-1)), browser("b"), nil))
+			got, _, err := h.Sessions.Find(h.ctx, cookie(fmt.Sprint(i)), h.now)
+			h.must(err)
+			equal(h, "AuthTimeUnknown", got.AuthTimeUnknown, unknown)
+		}
 	}},
 }

@@ -528,6 +528,25 @@ func TestAC191_ASignInElsewhereIsAsRecentAsTheApplicationAsks(t *testing.T) {
 	}
 }
 
+func TestAC191_ASessionThatNobodySaysTheAgeOfIsNotRecent(t *testing.T) {
+	h, op := withPartner(t)
+	h.client("web", skipConsent)
+	for _, ask := range [][]string{{"max_age", "3600"}, {"prompt", "login"}} {
+		b := h.browser()
+		id := b.begin(authorize("web", ask...))
+		// In another tab, where nothing is asked, an upstream that does not say when is good enough.
+		who := somebody("alice")
+		who.Claims = map[string]any{"auth_time": nil}
+		leadsTo(t, b.federate(op, who), h.issuer+"/")
+		for _, address := range []string{"/authorize/resume?id=" + id, authorize("web", ask...)} {
+			leadsTo(t, b.get(address), h.issuer+"/login?request=")
+		}
+		// Whoever signs in where it is said goes on.
+		leadsTo(t, b.federate(op, somebody("alice"), "request", id), h.provider.ResumeURL(id))
+		leadsTo(t, b.get("/authorize/resume?id="+id), "https://rp.test/cb?code=")
+	}
+}
+
 func TestR8_NobodyElsesPageLinksAndNoHeadGoesAnywhere(t *testing.T) {
 	h, op := withPartner(t)
 	alice := h.verified("alice")

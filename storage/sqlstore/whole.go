@@ -129,11 +129,20 @@ func (s *schema) missingTables(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	ours, err := s.ownTables()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(ours, func(t string) bool { return slices.Contains(there, t) }), nil
+}
+
+// ownTables lists the tables that the migrations make.
+func (s *schema) ownTables() ([]string, error) {
 	known, err := s.sources()
 	if err != nil {
 		return nil, err
 	}
-	var missing []string
+	var ours []string
 	for _, m := range known {
 		text, err := fs.ReadFile(s.files(), m.Name)
 		if err != nil {
@@ -141,12 +150,10 @@ func (s *schema) missingTables(ctx context.Context) ([]string, error) {
 		}
 		up, _, _ := strings.Cut(string(text), "-- +goose Down")
 		for _, match := range createTable.FindAllStringSubmatch(up, -1) {
-			if !slices.Contains(there, match[1]) {
-				missing = append(missing, match[1])
-			}
+			ours = append(ours, match[1])
 		}
 	}
-	return missing, nil
+	return ours, nil
 }
 
 func (s *schema) tableNames(ctx context.Context) ([]string, error) {
@@ -158,17 +165,24 @@ func (s *schema) tableNames(ctx context.Context) ([]string, error) {
 	return strings.Fields(all.String), err
 }
 
-// rights is ErrRights where a table may not be read and changed by the user
-// of PostgreSQL, who need not be the one that migrated.
+// rights is ErrRights where a table of ours may not be read and changed by the
+// user of PostgreSQL, who need not be the one that migrated. Other programs, and
+// extensions, may have tables beside ours.
 func (s *schema) rights(ctx context.Context) error {
 	if s.dialect != goose.DialectPostgres {
 		return nil
 	}
+	ours, err := s.ownTables()
+	if err != nil {
+		return err
+	}
 	var denied sql.NullString
-	err := s.db.QueryRowContext(ctx, `SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c
-		WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'goose_db_version'
+	var place, user string
+	err = s.db.QueryRowContext(ctx, `SELECT string_agg(c.relname, ', ' ORDER BY c.relname), quote_ident(current_schema()), quote_ident(current_user)
+		FROM pg_class c
+		WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(string_to_array($1, ' '))
 		AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))`).Scan(&denied)
+			AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))`, strings.Join(ours, " ")).Scan(&denied, &place, &user)
 	switch {
 	case err != nil:
 		return s.explained(err)
@@ -177,6 +191,6 @@ func (s *schema) rights(ctx context.Context) error {
 	}
 	return &storage.Trouble{
 		Kind: ErrRights, What: s.name, Evidence: "it may not read and change " + denied.String,
-		Cause: "tables that another role owns", Fix: "as their owner, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO the user",
+		Cause: "tables that another role owns", Fix: "as their owner, run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + place + " TO " + user,
 	}
 }

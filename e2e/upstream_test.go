@@ -319,7 +319,7 @@ func TestUpstream_AWrongSecretAndAReloadedOne(t *testing.T) {
 	s.declare(file, entry("another", op.issuer, upstreamSecret))
 	s.hangUp()
 	at := newPerson(t, account{}).visit(s.issuer + "/login/upstream/partner")
-	s.explained(at, "partner is not offered here", "upstream.gone")
+	s.explained(at, "is not offered here", "upstream.gone")
 }
 
 // hangUp sends SIGHUP, and waits until the settings were read again.

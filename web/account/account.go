@@ -84,9 +84,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var notice notice
-	for name, message := range map[string]string{"linked": "account.now_linked", "unlinked": "account.unlinked"} {
+	for name, linked := range map[string]bool{"linked": true, "unlinked": false} {
 		if at := p.upstreams.Find(web.Query(r, name)); at != nil {
-			notice.message, notice.name = message, at.Name
+			notice.at, notice.linked = at, linked
 		}
 	}
 	p.page(w, r, u, notice)
@@ -94,9 +94,22 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 
 // A notice is what the page says has just happened, or cannot.
 type notice struct {
-	message, name string // of what has happened
-	problem       string // a message id
-	status        int
+	at      *upstream.Provider // nil: nothing has happened
+	linked  bool               // there; or unlinked
+	problem string             // a message id
+	status  int
+}
+
+// done is the message of what has happened. Anybody can make an address that says
+// so: it is said where it is true.
+func (p *Pages) done(n notice, identities []*storage.Identity) (message, name string) {
+	switch {
+	case n.at == nil || p.has(identities, n.at) != n.linked:
+		return "", ""
+	case n.linked:
+		return "account.now_linked", n.at.Name
+	}
+	return "account.unlinked", n.at.Name
 }
 
 func (p *Pages) page(w http.ResponseWriter, r *http.Request, u *storage.User, n notice) {
@@ -107,8 +120,9 @@ func (p *Pages) page(w http.ResponseWriter, r *http.Request, u *storage.User, n 
 	}
 	view := templates.AccountView{
 		Person: templates.Person{Name: u.Profile.Name, Login: u.Username}, Email: u.Email, EmailVerified: u.EmailVerified,
-		Password: password, Notice: n.message, NoticeName: n.name,
+		Password: password,
 	}
+	view.Notice, view.NoticeName = p.done(n, identities)
 	if n.problem != "" {
 		view.Problems = templates.Problems{{Text: p.browser.Text(w, r).Say(n.problem)}}
 	}
@@ -144,11 +158,16 @@ func (p *Pages) at(i *storage.Identity) *upstream.Provider {
 	return nil
 }
 
+// has reports whether one of the identities is at the upstream.
+func (p *Pages) has(identities []*storage.Identity, u *upstream.Provider) bool {
+	return slices.ContainsFunc(identities, func(i *storage.Identity) bool { return p.at(i) == u })
+}
+
 // offers are the upstreams where nothing is linked yet.
 func (p *Pages) offers(identities []*storage.Identity) []templates.Upstream {
 	var all []templates.Upstream
 	for _, u := range p.upstreams.List() {
-		if !slices.ContainsFunc(identities, func(i *storage.Identity) bool { return p.at(i) == u }) {
+		if !p.has(identities, u) {
 			all = append(all, templates.Upstream{ID: u.ID, Name: u.Name, Google: u.ID == upstream.Google})
 		}
 	}

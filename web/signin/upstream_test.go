@@ -648,6 +648,20 @@ func TestRateLimit_WhoIsSignedInMayGetSoManyFormsWrong(t *testing.T) {
 	shows(t, b.post("/account/unlink", "identity", "none"), http.StatusNotFound, "Your account")
 }
 
+func TestTheAccountPageSaysOnlyWhatIsTrue(t *testing.T) {
+	h, op := withPartner(t)
+	h.verified("alice")
+	b := h.browser()
+	b.signIn("alice", "")
+	if strings.Contains(b.get("/account?linked=partner").body, `class="notice"`) {
+		t.Error("a link from anywhere lets the page say that an upstream is linked")
+	}
+	leadsTo(t, b.get(op.SignIn(b.leave("partner", "to", "link"), somebody("alice"))), h.issuer+"/account?linked=partner")
+	if strings.Contains(b.get("/account?unlinked=partner").body, `class="notice"`) {
+		t.Error("a link from anywhere lets the page say that an upstream is unlinked")
+	}
+}
+
 func TestAC139_NoPageSaysWhatSomebodyPutIntoAnAddress(t *testing.T) {
 	h, _ := withPartner(t)
 	b := h.browser()

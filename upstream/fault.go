@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -76,7 +77,8 @@ func (p *Provider) down(answer *http.Response, address string) *Fault {
 // the upstream: some say what they refuse.
 func (p *Provider) without(secrets ...string) func(string) string {
 	var pairs []string
-	for _, secret := range append(secrets, string(p.ClientSecret)) {
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.ClientID) + ":" + url.QueryEscape(string(p.ClientSecret)))) // RFC 6749 §2.3.1
+	for _, secret := range append(secrets, string(p.ClientSecret), basic) {
 		if secret != "" {
 			pairs = append(pairs, secret, "…", url.QueryEscape(secret), "…")
 		}

@@ -375,7 +375,7 @@ func TestAnUpstreamThatRepeatsWhatItRefusesIsNotQuoted(t *testing.T) {
 			if !strings.Contains(told, "you sent ") {
 				t.Errorf("the provider's own words are missing: %s", told)
 			}
-			for _, secret := range []string{upstreamtest.ClientSecret, "of-another-day", "code=code-", p.op.Verifier()} {
+			for _, secret := range []string{upstreamtest.ClientSecret, "of-another-day", "code=code-", p.op.Verifier(), "Basic Z2F0"} {
 				if strings.Contains(told, secret) {
 					t.Errorf("%s: %q is told: %s", method, secret, told)
 				}

@@ -188,7 +188,7 @@ func (op *OP) token(w http.ResponseWriter, r *http.Request) {
 	op.verifier = r.PostFormValue("code_verifier")
 	said := asWished
 	if op.repeats {
-		said = "you sent " + r.PostForm.Encode() + " with " + secret
+		said = "you sent " + r.PostForm.Encode() + " with " + secret + " " + r.Header.Get("Authorization")
 	}
 	op.mu.Unlock()
 	switch {

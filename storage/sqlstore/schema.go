@@ -276,10 +276,32 @@ func (db *DB) Reset(ctx context.Context) error {
 	return db.schema.up(ctx)
 }
 
-// drop removes every table, whichever program made it.
+// unlikeOurs is an error where the database is none of ours: it has tables, and
+// never had a migration. An address may have been mistaken.
+func (s *schema) unlikeOurs(ctx context.Context) error {
+	applied, err := s.applied(ctx)
+	if err != nil || len(applied) > 0 {
+		return err
+	}
+	there, err := s.tableNames(ctx)
+	there = slices.DeleteFunc(there, func(t string) bool { return t == "goose_db_version" })
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	return fmt.Errorf("it has tables of another program, which would go too: %s", strings.Join(there, ", "))
+}
+
+// drop removes every table of a database of ours, whichever gatehouse made it.
 func (s *schema) drop(ctx context.Context) error {
+	if err := s.unlikeOurs(ctx); err != nil {
+		return err
+	}
 	if s.dialect == goose.DialectPostgres {
-		_, err := s.db.ExecContext(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+		var place string
+		if err := s.db.QueryRowContext(ctx, `SELECT quote_ident(current_schema())`).Scan(&place); err != nil {
+			return err
+		}
+		_, err := s.db.ExecContext(ctx, `DROP SCHEMA `+place+` CASCADE; CREATE SCHEMA `+place)
 		return err
 	}
 	names, err := s.tables(ctx)

@@ -231,3 +231,31 @@ func TestTheSchemaUsesTheTypesThatBothDatabasesTake(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The address of another program's database is a mistake that must cost nothing.
+func TestResetKeepsTheTablesOfAnotherProgram(t *testing.T) {
+	eachKind(t, func(t *testing.T, url string) {
+		db := unchecked(t, url)
+		run(t, db, `CREATE TABLE invoices (id INTEGER)`)
+		if err := db.Reset(t.Context()); err == nil || !strings.Contains(err.Error(), "invoices") {
+			t.Errorf("reset: got error %v, want one that names the table", err)
+		}
+		run(t, db, `INSERT INTO invoices (id) VALUES (1)`)
+	})
+}
+
+func TestResetEmptiesTheSchemaThatTheConnectionIsInAndNoOther(t *testing.T) {
+	t.Parallel()
+	address := storagetest.EmptyPostgresURL(t)
+	admin := unchecked(t, address)
+	run(t, admin, `CREATE SCHEMA identity`)
+	run(t, admin, `CREATE TABLE public.invoices (id INTEGER)`)
+	own := open(t, sqlstore.Options{URL: address + "&search_path=identity", Migrate: true, MinConns: 1})
+	if err := own.Reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, admin, `INSERT INTO public.invoices (id) VALUES (1)`)
+	if n := rows(t, own, "users", "TRUE"); n != 0 {
+		t.Errorf("%d users are left", n)
+	}
+}

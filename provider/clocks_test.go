@@ -23,6 +23,7 @@ const (
 func clocked(t *testing.T, format string) (here, there *providertest.House, party *providertest.Party) {
 	t.Helper()
 	h := providertest.New(t)
+	h.Stop()
 	h.User("alice")
 	party = h.Client("app", func(m *storage.ClientMetadata) { m.AccessTokenFormat = format })
 	return h, h.Node(), party
@@ -147,6 +148,7 @@ func TestAC244_AClockThatStepsUnderLoadRefusesNobody(t *testing.T) {
 
 func TestAC244_AKeyThatOneNodeSignsWithIsPublishedByTheOtherThoughTheirClocksDiffer(t *testing.T) {
 	h := providertest.New(t)
+	h.Stop()
 	h.User("alice")
 	w := h.Client("w", providertest.Trusted)
 	nodes := []*providertest.House{h, h.Node(), h.Node()}

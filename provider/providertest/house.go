@@ -30,10 +30,10 @@ type House struct {
 	Registrar *provider.Registrar
 	Log       *Log
 
-	config  provider.Config
-	others  []*House      // that answer in turn with this one
-	skipped *atomic.Int64 // how far the clock was moved on
-	apart   *atomic.Int64 // how far this node's clock is from the others'
+	config provider.Config
+	others []*House // that answer in turn with this one
+	clock  *clock
+	apart  *atomic.Int64 // how far this node's clock is from the others'
 }
 
 // An Option changes what New makes.
@@ -79,7 +79,7 @@ func New(t testing.TB, options ...Option) *House {
 	}
 	server := httptest.NewServer(numbered(storagetest.Spread(doors...)))
 	t.Cleanup(server.Close)
-	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), skipped: new(atomic.Int64), apart: new(atomic.Int64)}
+	h := &House{T: t, Issuer: server.URL, Address: server.URL, Store: db.Store(), Log: new(Log), clock: new(clock), apart: new(atomic.Int64)}
 	h.config = provider.Config{
 		Issuer: h.Issuer, Store: h.Store, Master: Master(), UILocales: []string{"en", "vi"}, Now: h.Now, Log: h.Log.Logger(),
 	}
@@ -107,7 +107,7 @@ func (h *House) Node() *House {
 }
 
 func (h *House) another(address string, mux *http.ServeMux) *House {
-	other := &House{T: h.T, Issuer: h.Issuer, Address: address, Store: h.Store, Log: h.Log, config: h.config, skipped: h.skipped, apart: new(atomic.Int64)}
+	other := &House{T: h.T, Issuer: h.Issuer, Address: address, Store: h.Store, Log: h.Log, config: h.config, clock: h.clock, apart: new(atomic.Int64)}
 	other.config.Now = other.Now
 	other.furnish()
 	other.open(mux)
@@ -147,13 +147,27 @@ func numbered(next http.Handler) http.Handler {
 	})
 }
 
+// A clock is what all nodes of a house share of theirs.
+type clock struct {
+	skipped atomic.Int64 // how far it was moved on
+	stopped atomic.Int64 // when it was, in Unix nanoseconds; 0: it goes on
+}
+
 // Now is the clock of this node.
 func (h *House) Now() time.Time {
-	return time.Now().Add(time.Duration(h.skipped.Load() + h.apart.Load()))
+	now := time.Now()
+	if stopped := h.clock.stopped.Load(); stopped != 0 {
+		now = time.Unix(0, stopped)
+	}
+	return now.Add(time.Duration(h.clock.skipped.Load() + h.apart.Load()))
 }
 
 // Skip moves the clocks of all nodes on.
-func (h *House) Skip(d time.Duration) { h.skipped.Add(int64(d)) }
+func (h *House) Skip(d time.Duration) { h.clock.skipped.Add(int64(d)) }
+
+// Stop stops the clocks of all nodes: from now on Skip alone moves them, however
+// long the machine takes for what comes between.
+func (h *House) Stop() { h.clock.stopped.Store(time.Now().UnixNano()) }
 
 // Apart sets the clock of this node so far from the others'.
 func (h *House) Apart(d time.Duration) { h.apart.Store(int64(d)) }

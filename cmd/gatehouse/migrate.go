@@ -100,7 +100,7 @@ func printMigrations(w io.Writer, all []sqlstore.Migration, asJSON bool) error {
 func newMigrateResetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Empty the database (for development)",
-		Long:    "Drops everything in the database and makes the schema anew. It is for\ndevelopment: it refuses a database with more than one user, and one that a\nrunning serve holds.",
+		Long:    "Drops everything in the database, or in the schema of PostgreSQL that the connection\nis in, and makes the tables anew. It is for development: it refuses a database with\nmore than one user, of another program, or that a running serve holds.",
 		Example: "  gatehouse migrate reset --yes",
 		Args:    cobra.NoArgs,
 	}

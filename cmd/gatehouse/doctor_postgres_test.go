@@ -112,7 +112,9 @@ func TestDoctorTellsFaultsOfAPostgreSQLServerApart(t *testing.T) {
 	})
 	t.Run("a standby that lets nobody in", func(t *testing.T) {
 		server.Restart("hot_standby=off")
-		waits(t, server.URL, func(err error) bool { return err != nil && strings.Contains(err.Error(), "57P03") })
+		waits(t, server.URL, func(err error) bool {
+			return err != nil && strings.Contains(err.Error(), "is not accepting connections")
+		})
 		told(t, server.URL, "database", "is a standby that lets nobody in")
 	})
 	t.Run("stopped", func(t *testing.T) {

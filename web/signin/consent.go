@@ -26,9 +26,9 @@ func (p *Pages) asking(w http.ResponseWriter, r *http.Request, requestID string)
 	case err != nil:
 		p.over(w, r, pending, err)
 	case pending.Step == provider.SignIn:
-		seeOther(w, p.browser.URL(provider.SignIn, requestID))
+		web.SeeOther(w, p.browser.URL(provider.SignIn, requestID))
 	case pending.Step != provider.Consent:
-		seeOther(w, p.provider.ResumeURL(requestID))
+		web.SeeOther(w, p.provider.ResumeURL(requestID))
 	default:
 		return pending, true
 	}
@@ -64,7 +64,7 @@ func (p *Pages) answerConsent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f["user"] != pending.User.ID {
-		seeOther(w, p.browser.URL(provider.Consent, pending.ID))
+		web.SeeOther(w, p.browser.URL(provider.Consent, pending.ID))
 		return
 	}
 	answers := map[string]func(*http.Request, string) error{"allow": p.provider.Approve, "deny": p.provider.Deny}
@@ -81,5 +81,5 @@ func (p *Pages) answerConsent(w http.ResponseWriter, r *http.Request) {
 		p.over(w, r, &provider.Pending{ID: pending.ID, Client: pending.Client}, err)
 		return
 	}
-	seeOther(w, p.provider.ResumeURL(pending.ID))
+	web.SeeOther(w, p.provider.ResumeURL(pending.ID))
 }

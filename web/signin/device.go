@@ -66,10 +66,10 @@ func (p *Pages) waiting(w http.ResponseWriter, r *http.Request, typed string) (d
 	session, _, err := p.browser.Session(r)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		seeOther(w, p.signInForDevice(code))
+		web.SeeOther(w, p.signInForDevice(code))
 		return nil, false
 	case err != nil:
-		p.broken(w, r, "read the session", err)
+		p.browser.Broken(w, r, "read the session", err)
 		return nil, false
 	}
 	counted, ok := p.countCode(w, r, session)
@@ -90,9 +90,9 @@ func (p *Pages) waiting(w http.ResponseWriter, r *http.Request, typed string) (d
 	}
 	switch {
 	case err != nil:
-		p.broken(w, r, "look for a device", err)
+		p.browser.Broken(w, r, "look for a device", err)
 	case d.Step == provider.SignIn:
-		seeOther(w, p.signInForDevice(code))
+		web.SeeOther(w, p.signInForDevice(code))
 	default:
 		return d, true
 	}
@@ -159,7 +159,7 @@ func (p *Pages) answerDevice(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f["user"] != d.User.ID {
-		seeOther(w, p.browser.At(deviceHere(d.UserCode)))
+		web.SeeOther(w, p.browser.At(deviceHere(d.UserCode)))
 		return
 	}
 	switch f["decision"] {
@@ -181,7 +181,7 @@ func (p *Pages) takeCode(w http.ResponseWriter, r *http.Request, typed string) {
 	case code == "":
 		p.askCode(w, r, typed, "device.malformed")
 	default:
-		seeOther(w, p.browser.At(deviceHere(code)))
+		web.SeeOther(w, p.browser.At(deviceHere(code)))
 	}
 }
 
@@ -189,13 +189,13 @@ func (p *Pages) takeCode(w http.ResponseWriter, r *http.Request, typed string) {
 func (p *Pages) answered(w http.ResponseWriter, r *http.Request, err error, path string) {
 	switch {
 	case err == nil:
-		seeOther(w, p.browser.At(path))
+		web.SeeOther(w, p.browser.At(path))
 	case errors.Is(err, storage.ErrReused):
 		p.askCode(w, r, "", "device.answered")
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrExpired):
 		p.askCode(w, r, "", "device.unknown")
 	default:
-		p.broken(w, r, "answer a device", err)
+		p.browser.Broken(w, r, "answer a device", err)
 	}
 }
 

@@ -17,10 +17,10 @@ func (m *federated) await(w http.ResponseWriter, r *http.Request, a *arrival, ow
 	came := errand{Request: a.Request, UserCode: a.UserCode, To: a.To}
 	id, err := m.desk.people.Await(r.Context(), owner, who, browser, came.purpose(), wayThere)
 	if err != nil {
-		m.desk.broken(w, r, "keep who somebody is at an upstream", err)
+		m.desk.browser.Broken(w, r, "keep who somebody is at an upstream", err)
 		return
 	}
-	seeOther(w, m.desk.browser.At(errand{Link: id}.at(web.LinkPath)))
+	web.SeeOther(w, m.desk.browser.At(errand{Link: id}.at(web.LinkPath)))
 }
 
 // showLink asks the owner to sign in, and then whether to link.
@@ -87,7 +87,7 @@ func (p *Pages) link(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f["decision"] != "link" || !provedSince(a.linking, session) {
-		seeOther(w, p.browser.At(errand{Link: a.Link}.at(web.LinkPath)))
+		web.SeeOther(w, p.browser.At(errand{Link: a.Link}.at(web.LinkPath)))
 		return
 	}
 	came := purposeOf(a.linking.Purpose)
@@ -98,7 +98,7 @@ func (p *Pages) link(w http.ResponseWriter, r *http.Request) {
 	err := p.people.Confirm(r.Context(), owner, a.linking)
 	switch {
 	case err == nil:
-		seeOther(w, p.browser.At(came.goOn()))
+		web.SeeOther(w, p.browser.At(came.goOn()))
 	case isOver(err), errors.Is(err, storage.ErrMismatch):
 		p.over(w, r, nil, err)
 	default:
@@ -122,5 +122,5 @@ func (m *federated) linkTo(w http.ResponseWriter, r *http.Request, userID string
 		m.desk.failed(w, r, came, refusedHere(u.ID, err))
 		return
 	}
-	seeOther(w, m.desk.browser.At(web.AccountPath+"?linked="+url.QueryEscape(u.ID)))
+	web.SeeOther(w, m.desk.browser.At(web.AccountPath+"?linked="+url.QueryEscape(u.ID)))
 }

@@ -125,7 +125,7 @@ func (a *arrival) forItsOwner() *arrival {
 func (p *Pages) signedIn(w http.ResponseWriter, r *http.Request) (s *storage.Session, u *storage.User, ok bool) {
 	s, u, err := p.browser.Session(r)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		p.broken(w, r, "read the session", err)
+		p.browser.Broken(w, r, "read the session", err)
 		return nil, nil, false
 	}
 	return s, u, true
@@ -146,7 +146,7 @@ func later(a, b time.Time) time.Time {
 func (p *Pages) over(w http.ResponseWriter, r *http.Request, pending *provider.Pending, err error) {
 	page := provider.PendingError(pending, err)
 	if page.Status >= http.StatusInternalServerError {
-		p.note(r.Context(), "read a request", err)
+		p.browser.Note(r.Context(), "read a request", err)
 	}
 	p.browser.Error(w, r, page)
 }
@@ -157,9 +157,9 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 	case a.needsNone():
-		seeOther(w, p.onward(a))
+		web.SeeOther(w, p.onward(a))
 	case p.hinted(a):
-		seeOther(w, p.browser.At(a.at(web.UpstreamPath+a.pending.IDPHint)))
+		web.SeeOther(w, p.browser.At(a.at(web.UpstreamPath+a.pending.IDPHint)))
 	default:
 		p.showOffers(w, r, a, refusal{})
 	}
@@ -236,7 +236,7 @@ func (p *Pages) showOffers(w http.ResponseWriter, r *http.Request, a *arrival, w
 		view.Again = new(person(u))
 		var err error
 		if a.password, a.identities, err = p.people.Ways(r.Context(), u); err != nil {
-			p.broken(w, r, "read how somebody signs in", err)
+			p.browser.Broken(w, r, "read how somebody signs in", err)
 			return
 		}
 	}
@@ -267,7 +267,7 @@ func (p *Pages) done(w http.ResponseWriter, r *http.Request, a *arrival, u *stor
 			return err
 		}
 	}
-	seeOther(w, p.onward(a))
+	web.SeeOther(w, p.onward(a))
 	return nil
 }
 

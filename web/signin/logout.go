@@ -19,7 +19,7 @@ func (p *Pages) showLogout(w http.ResponseWriter, r *http.Request) {
 		p.endSession(w, r, requestID)
 		return
 	case err != nil:
-		p.broken(w, r, "read the session", err)
+		p.browser.Broken(w, r, "read the session", err)
 		return
 	}
 	view := templates.SignOutView{Person: person(u)}
@@ -32,7 +32,7 @@ func (p *Pages) showLogout(w http.ResponseWriter, r *http.Request) {
 				view.App = new(application(pending.Client, ""))
 			}
 		case !isOver(err) && !errors.Is(err, storage.ErrMismatch):
-			p.broken(w, r, "read a sign-out", err)
+			p.browser.Broken(w, r, "read a sign-out", err)
 			return
 		}
 		// Where the application's request is over, the question still is ours to ask.
@@ -50,10 +50,10 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) endSession(w http.ResponseWriter, r *http.Request, requestID string) {
 	location, err := p.provider.EndSession(w, r, requestID)
 	if err != nil {
-		p.broken(w, r, "end the session", err)
+		p.browser.Broken(w, r, "end the session", err)
 		return
 	}
-	seeOther(w, location)
+	web.SeeOther(w, location)
 }
 
 // showSignedOut says that nobody is signed in any more, where that is so.
@@ -63,8 +63,8 @@ func (p *Pages) showSignedOut(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, storage.ErrNotFound):
 		p.browser.Show(w, r, web.Page{Body: templates.SignedOut(), Here: web.SignedOutPath})
 	case err != nil:
-		p.broken(w, r, "read the session", err)
+		p.browser.Broken(w, r, "read the session", err)
 	default:
-		seeOther(w, p.browser.At(web.HomePath))
+		web.SeeOther(w, p.browser.At(web.HomePath))
 	}
 }

@@ -114,7 +114,7 @@ func (m *password) refused(w http.ResponseWriter, r *http.Request, a *arrival, c
 		say(t.SlowDown(slow.RetryAfter))
 	default:
 		counted.Refund(r)
-		m.desk.broken(w, r, "sign in", err)
+		m.desk.browser.Broken(w, r, "sign in", err)
 		return
 	}
 	m.desk.refuse(w, r, a, why)

@@ -29,7 +29,7 @@ func (p *Pages) setupOver(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, identity.ErrLinkUsed):
 		p.browser.Show(w, r, web.Page{Status: http.StatusGone, Body: templates.SetupUsed(), Here: web.SetupPath})
 	default:
-		p.broken(w, r, "check a set-up link", err)
+		p.browser.Broken(w, r, "check a set-up link", err)
 	}
 }
 
@@ -56,7 +56,7 @@ func (p *Pages) setUp(w http.ResponseWriter, r *http.Request) {
 	})
 	if err == nil || errors.Is(err, identity.ErrSetUp) {
 		counted.Refund(r)
-		seeOther(w, p.browser.At(web.SetupPath))
+		web.SeeOther(w, p.browser.At(web.SetupPath))
 		return
 	}
 	t := p.browser.Text(w, r)

@@ -5,7 +5,6 @@ package signin
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -98,7 +97,7 @@ func (p *Pages) Routes(mux *http.ServeMux) {
 func (p *Pages) showHome(w http.ResponseWriter, r *http.Request) {
 	_, u, err := p.browser.Session(r)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		p.broken(w, r, "read the session", err)
+		p.browser.Broken(w, r, "read the session", err)
 		return
 	}
 	var who *templates.Person
@@ -107,14 +106,3 @@ func (p *Pages) showHome(w http.ResponseWriter, r *http.Request) {
 	}
 	p.browser.Show(w, r, web.Page{Body: templates.Home(who), Here: web.HomePath})
 }
-
-// broken shows that the database does not answer, once it is logged.
-func (p *Pages) broken(w http.ResponseWriter, r *http.Request, doing string, err error) {
-	p.browser.Broken(w, r, doing, err)
-}
-
-// note logs what broke.
-func (p *Pages) note(ctx context.Context, doing string, err error) { p.browser.Note(ctx, doing, err) }
-
-// seeOther sends the browser on by GET, whatever it came with.
-func seeOther(w http.ResponseWriter, location string) { web.SeeOther(w, location) }

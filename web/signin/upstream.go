@@ -128,9 +128,9 @@ func (m *federated) start(w http.ResponseWriter, r *http.Request) {
 		m.desk.failed(w, r, a.errand, trouble(r.PathValue("id"), "gone"))
 	case a.To == toLink && !a.needsNone():
 		a.To = toAccount // they change how they sign in: who they are comes first
-		seeOther(w, m.desk.browser.At(a.at(web.LoginPath)))
+		web.SeeOther(w, m.desk.browser.At(a.at(web.LoginPath)))
 	case a.To != toLink && a.needsNone():
-		seeOther(w, m.desk.onward(a))
+		web.SeeOther(w, m.desk.onward(a))
 	default:
 		m.leave(w, r, a, u)
 	}
@@ -144,12 +144,12 @@ func (m *federated) leave(w http.ResponseWriter, r *http.Request, a *arrival, u 
 	ctx := r.Context()
 	browser, err := m.desk.browser.Browser(w, r)
 	if err != nil {
-		m.desk.broken(w, r, "read the browser", err)
+		m.desk.browser.Broken(w, r, "read the browser", err)
 		return
 	}
 	ask, err := m.ask(w, r, a, u)
 	if err != nil {
-		m.desk.broken(w, r, "read how somebody signs in", err)
+		m.desk.browser.Broken(w, r, "read how somebody signs in", err)
 		return
 	}
 	l, err := u.Leave(ctx, ask)
@@ -167,10 +167,10 @@ func (m *federated) leave(w http.ResponseWriter, r *http.Request, a *arrival, u 
 		flow.LinkUser = a.user.ID
 	}
 	if err := m.desk.flows.Leave(ctx, state, flow); err != nil {
-		m.desk.broken(w, r, "note who leaves for an upstream", err)
+		m.desk.browser.Broken(w, r, "note who leaves for an upstream", err)
 		return
 	}
-	seeOther(w, l.Address)
+	web.SeeOther(w, l.Address)
 }
 
 // sealedFor binds what is sealed to the state that it belongs to.
@@ -239,7 +239,7 @@ func (m *federated) callback(w http.ResponseWriter, r *http.Request, id string) 
 	answer := answerOf(r)
 	browser, err := m.desk.browser.Browser(w, r)
 	if err != nil {
-		m.desk.broken(w, r, "read the browser", err)
+		m.desk.browser.Broken(w, r, "read the browser", err)
 		return
 	}
 	state := storage.NewDigest(storage.StateSecret, answer.Get("state"))
@@ -261,7 +261,7 @@ func (m *federated) callback(w http.ResponseWriter, r *http.Request, id string) 
 	}
 	sealed, err := m.desk.master.Open(sealedFor(state), flow.Sealed)
 	if err != nil {
-		m.desk.broken(w, r, "open what was sealed for an upstream", err)
+		m.desk.browser.Broken(w, r, "open what was sealed for an upstream", err)
 		return
 	}
 	nonce, verifier, _ := strings.Cut(string(sealed), " ")
@@ -322,7 +322,7 @@ func (m *federated) astray(w http.ResponseWriter, r *http.Request, id string, fl
 		m.desk.showFailed(w, r, came, trouble(id, s.kind), ending{http.StatusBadRequest, s.message})
 		return
 	}
-	m.desk.broken(w, r, "read who comes back from an upstream", err)
+	m.desk.browser.Broken(w, r, "read who comes back from an upstream", err)
 }
 
 // signIn ends the sign-in of somebody whom an upstream names.

@@ -48,7 +48,7 @@ func Messages() []string {
 func (p *Pages) failed(w http.ResponseWriter, r *http.Request, came errand, err error) {
 	f, ok := errors.AsType[*upstream.Fault](err)
 	if !ok {
-		p.broken(w, r, "sign in at an upstream", err)
+		p.browser.Broken(w, r, "sign in at an upstream", err)
 		return
 	}
 	end, known := endings[f.Kind]
